@@ -1,0 +1,101 @@
+"""What flows: records in batches, the place in the stream, and the two ends of a pipeline.
+
+A *record* is one message, one line, one ``learn_one`` call. It is the unit of everything: how
+records are grouped into batches never changes what is learnt.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from stream_w2v.vectors import KeyedVectors
+
+Positions = Mapping[str, Any]
+"""Where to go on, for each part of a source (a file, a partition): JSON-serialisable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some consecutive records of a source, as one buffer of bytes.
+
+    Attributes
+    ----------
+    data
+        The records' bytes (UTF-8), one after the other: ``bytes`` or anything with a buffer.
+        A line break at the end of a record belongs to it; no tokeniser sees it.
+    ends
+        int64 ``[n]``, not decreasing, the last one ``len(data)``: record i is
+        ``data[ends[i - 1]:ends[i]]``.
+    positions
+        Where the source goes on after this batch, for every part it has touched so far.
+    """
+
+    data: bytes | bytearray | memoryview
+    ends: NDArray[np.int64]
+    positions: Positions = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+class Source(ABC):
+    """Where records come from.
+
+    Iterating yields batches; an idle source that follows something yields an empty batch at
+    least once every poll interval, so that its reader can save, report and stop. A source that
+    has an end stops iterating there. Iterating is done from one thread at a time, which need
+    not be the one that made the source.
+    """
+
+    def seek(self, positions: Positions) -> None:
+        """Go on from these positions, as a batch reported them. Call before iterating.
+
+        Parts that the positions do not name start where they would have without the call.
+        """
+        if positions:
+            msg = f"{type(self).__name__} cannot go on from a saved position"
+            raise NotImplementedError(msg)
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches in order."""
+
+    def commit(self, positions: Positions) -> None:  # noqa: B027 - a courtesy, not a duty
+        """Hear that everything before these positions is durable. A courtesy, never relied on."""
+
+    def status(self) -> str:
+        """Return where the source stands, in a few words for a progress line ("43 %")."""
+        return ""
+
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing open between batches
+        """Release what is held open. Closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Sink(ABC):
+    """Where snapshots go."""
+
+    @abstractmethod
+    def write(self, vectors: KeyedVectors) -> None:
+        """Take one immutable snapshot."""
+
+    def close(self) -> None:  # noqa: B027 - a file sink holds nothing open
+        """Finish. Closing twice is harmless."""
