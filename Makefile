@@ -1,0 +1,69 @@
+# Needs git, make and Python >= 3.11. Everything goes to .venv/ and build/.
+
+PYTHON ?= python3
+CORPUS ?= examples/data/wikipedia.txt.xz
+
+VENV = .venv
+BIN = $(VENV)/bin
+VECTORS = build/wikipedia.safetensors
+# pip before 25.3 reads the first name for the build's own packages too, later ones the second.
+PIP = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	$(BIN)/python -m pip --quiet --disable-pip-version-check install
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo 'make demo    train on $(CORPUS), ask for neighbours, score the vectors'
+	@echo 'make test    run the tests'
+	@echo 'make lint    run the linters, the type checker and the import contract'
+	@echo 'make bench   measure against gensim: build/benchmark.md (CORPUS=path for another text)'
+	@echo 'make clean   delete what the other targets made'
+	@echo
+	@echo 'PYTHON=python3.12 (for example) picks the interpreter; it must be 3.11 or newer.'
+
+demo: $(VENV)/installed-run
+	@mkdir -p build
+	$(BIN)/stream-w2v train $(CORPUS) --vectors $(VECTORS)
+	$(BIN)/stream-w2v similar $(VECTORS) king -n 5
+	$(BIN)/stream-w2v similar $(VECTORS) france -n 5
+	$(BIN)/stream-w2v similar $(VECTORS) computer -n 5
+	$(BIN)/stream-w2v similar $(VECTORS) king woman --minus man -n 5
+	$(BIN)/stream-w2v evaluate $(VECTORS) --similarity examples/data/similarity.tsv --analogies examples/data/analogies.txt
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-bench
+	@mkdir -p build
+	$(BIN)/python -m tests.benchmarks --corpus $(CORPUS) --out build/benchmark.md
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp says that an environment has everything; it goes stale when what it needs changes.
+$(VENV)/installed-run: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e '.[test]'
+	@touch $@ $(VENV)/installed-run
+
+$(VENV)/installed-bench: $(VENV)/created pyproject.toml constraints.txt
+	$(PIP) -e '.[bench]'
+	@touch $@ $(VENV)/installed-run
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "stream-w2v needs Python 3.11 or newer, and $(PYTHON) is not: try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv: install it (on Debian and Ubuntu the package python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
