@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from stream_w2v.errors import ConfigError
@@ -91,7 +91,7 @@ class Config:
         self._integer("negative", 0, 1000)
         self._integer("min_count", 1, 1_000_000)
         self._number("sample", 0, 1)
-        self._number("ns_exponent", -1, 1)
+        self._number("ns_exponent", 0, 1)
         self._number("noise_staleness", 1e-6, 1)
         # The arrays' indices are 32 bits wide.
         self._integer("max_vocab_size", 10, 1_000_000_000)
@@ -141,7 +141,7 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON-serialisable values; a callable becomes ``"custom"``."""
-        values = asdict(self)
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
         if callable(self.text):
             values["text"] = CUSTOM_TEXT
         return values
@@ -155,11 +155,22 @@ class Config:
         ConfigError
             If an option is unknown, out of range, or a callable that was not put back.
         """
-        unknown = sorted(set(values) - {option.name for option in fields(cls)})
-        if unknown:
-            msg = f"unknown option: {', '.join(unknown)}"
-            raise ConfigError(msg)
         if values.get("text") == CUSTOM_TEXT:
             msg = "this model was trained with a tokenizer of its own: pass it as text=..."
             raise ConfigError(msg)
-        return cls(**values)
+        return cls.from_options(values)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Config:
+        """Build a config from options by name.
+
+        Raises
+        ------
+        ConfigError
+            If an option is unknown or out of range.
+        """
+        unknown = sorted(set(options) - {option.name for option in fields(cls)})
+        if unknown:
+            msg = f"unknown option: {', '.join(unknown)}"
+            raise ConfigError(msg)
+        return cls(**options)

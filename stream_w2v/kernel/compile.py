@@ -1,0 +1,59 @@
+"""How kernels are compiled: one place for every option.
+
+No fast-math flag is set. A sum has one order, so a seed gives one result, and a NaN stays a NaN,
+so that diverging can be seen. Where the order of a sum may be changed it is written that way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+from numba.core.caching import FunctionCache
+
+Function = Callable[..., Any]
+
+
+def _digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCES = _digest_of_sources()
+
+
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """A cache on disk that knows every source of the kernel.
+
+    numba compares the time stamp of the file that holds the function, so a change in a function
+    that it calls, in another file, would go unseen.
+    """
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (*super()._index_key(sig, codegen), _SOURCES)
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function that other kernels call."""
+    return njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def inlined(function: Function) -> Function:
+    """Compile a small function into each of its callers."""
+    return njit(nogil=True, error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
+
+
+def entry_point(function: Function) -> Function:
+    """Compile a function that Python calls: without the GIL, and kept on disk if that is possible."""
+    dispatcher = compiled(function)
+    try:
+        dispatcher._cache = _Cache(function)  # type: ignore[attr-defined]
+    except RuntimeError:
+        # No writable place for a cache: every process compiles anew, which works.
+        pass
+    return dispatcher

@@ -1,0 +1,390 @@
+"""Vectors of sixteen float32 as values, and the few operations that the window kernel needs.
+
+numba has no such type, so this declares one (LLVM's ``<16 x float>``) and builds each operation
+from LLVM instructions. LLVM maps it to one AVX-512 register, two AVX2 or four NEON registers.
+
+Addresses are int64 and count bytes. Nothing is checked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import PrimitiveModel
+from numba.extending import intrinsic, register_model
+
+from stream_w2v.kernel.compile import inlined
+
+LANES = 16
+BYTES = 4 * LANES
+
+_I32 = ir.IntType(32)
+_F32 = ir.FloatType()
+_VECTOR = ir.VectorType(_F32, LANES)
+_VECTOR_I32 = ir.VectorType(_I32, LANES)
+
+
+class _Float32x16(types.Type):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__(name="float32x16")
+
+
+float32x16 = _Float32x16()
+
+
+@register_model(_Float32x16)
+class _Float32x16Model(PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, _VECTOR)
+
+
+def _constant(value: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [value] * LANES)
+
+
+def _call(builder: Any, name: str, arguments: list[Any]) -> Any:
+    """Call an LLVM intrinsic from vectors to a vector."""
+    function_type = ir.FunctionType(_VECTOR, [_VECTOR] * len(arguments))
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"{name}.v16f32")
+    return builder.call(function, arguments)
+
+
+def _pointer(builder: Any, address: Any, pointee: Any) -> Any:
+    return builder.inttoptr(address, pointee.as_pointer())
+
+
+def _load(builder: Any, address: Any) -> Any:
+    return builder.load(_pointer(builder, address, _VECTOR), align=BYTES)
+
+
+def _splat(builder: Any, scalar: Any) -> Any:
+    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, _I32(0))
+    return builder.shuffle_vector(single, single, ir.Constant(_VECTOR_I32, [0] * LANES))
+
+
+def _broadcast(builder: Any, address: Any) -> Any:
+    # LLVM folds load, insert and shuffle into the memory operand of the fma that follows.
+    return _splat(builder, builder.load(_pointer(builder, address, _F32), align=4))
+
+
+@intrinsic
+def load(typing: Any, address: Any) -> Any:
+    """Load 16 floats from an address that is a multiple of 64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _load(builder, arguments[0])
+
+    return float32x16(types.int64), generate
+
+
+@intrinsic
+def load_address(typing: Any, address: Any) -> Any:
+    """Load one int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_pointer(builder, arguments[0], ir.IntType(64)), align=8)
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def store(typing: Any, address: Any, value: Any) -> Any:
+    """Store 16 floats at an address that is a multiple of 64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[1], _pointer(builder, arguments[0], _VECTOR), align=BYTES)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, float32x16), generate
+
+
+@intrinsic
+def store_unaligned(typing: Any, address: Any, value: Any) -> Any:
+    """Store 16 floats at any address that is a multiple of 4."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[1], _pointer(builder, arguments[0], _VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, float32x16), generate
+
+
+@intrinsic
+def broadcast(typing: Any, address: Any) -> Any:
+    """Load one float into every lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _broadcast(builder, arguments[0])
+
+    return float32x16(types.int64), generate
+
+
+@intrinsic
+def splat(typing: Any, scalar: Any) -> Any:
+    """Put one float32 into every lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, arguments[0])
+
+    return float32x16(types.float32), generate
+
+
+@intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c`` with one rounding."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call(builder, "llvm.fma", list(arguments))
+
+    return float32x16(float32x16, float32x16, float32x16), generate
+
+
+def _binary(instruction: str) -> Any:
+    @intrinsic
+    def operation(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments)
+
+        return float32x16(float32x16, float32x16), generate
+
+    return operation
+
+
+add = _binary("fadd")
+subtract = _binary("fsub")
+multiply = _binary("fmul")
+divide = _binary("fdiv")
+
+
+@intrinsic
+def maximum(typing: Any, a: Any, b: Any) -> Any:
+    """Lane by lane the larger; a NaN in ``a`` stays."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a_value, b_value = arguments
+        return builder.select(builder.fcmp_ordered("<", a_value, b_value), b_value, a_value)
+
+    return float32x16(float32x16, float32x16), generate
+
+
+@intrinsic
+def clamp(typing: Any, value: Any, bound: Any) -> Any:
+    """Limit every lane to ``-bound..bound``; a NaN stays."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, bound = arguments
+        negated = builder.fneg(bound)
+        value = builder.select(builder.fcmp_ordered(">", value, bound), bound, value)
+        return builder.select(builder.fcmp_ordered("<", value, negated), negated, value)
+
+    return float32x16(float32x16, float32x16), generate
+
+
+@intrinsic
+def square_root(typing: Any, value: Any) -> Any:
+    """Square root of every lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call(builder, "llvm.sqrt", list(arguments))
+
+    return float32x16(float32x16), generate
+
+
+@intrinsic
+def exponential(typing: Any, value: Any) -> Any:
+    """``exp`` of every lane in -80..80, to 3e-6 of its value.
+
+    exp(v) = 2^n exp(r) with n = rint(v / ln 2), where |r| <= ln 2 / 2 is small enough for a
+    polynomial; 2^n is n shifted into the exponent.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (v,) = arguments
+        n = _call(builder, "llvm.rint", [builder.fmul(v, _constant(1.4426950408889634))])
+        # ln 2 in two parts: the product of n and the first has no rounding error.
+        r = _call(builder, "llvm.fma", [n, _constant(-0.693359375), v])
+        r = _call(builder, "llvm.fma", [n, _constant(2.12194440e-4), r])
+        # Taylor's series to degree 5: the next term is below 0.3466^6 / 720 = 2.4e-6.
+        p = _constant(1.0 / 120.0)
+        for coefficient in (1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0):
+            p = _call(builder, "llvm.fma", [p, r, _constant(coefficient)])
+        exponent = builder.fptosi(n, _VECTOR_I32)
+        exponent = builder.add(exponent, ir.Constant(_VECTOR_I32, [127] * LANES))
+        exponent = builder.shl(exponent, ir.Constant(_VECTOR_I32, [23] * LANES))
+        return builder.fmul(p, builder.bitcast(exponent, _VECTOR))
+
+    return float32x16(float32x16), generate
+
+
+@inlined
+def sigmoid(value):  # type: ignore[no-untyped-def]
+    """``1 / (1 + exp(-v))`` of every lane, with v limited to -10..10.
+
+    Beyond 10 the gradient of a pair is below 5e-5 of its rate: the limit only keeps ``exp`` in
+    its range.
+    """
+    limited = clamp(value, splat(10.0))
+    one = splat(1.0)
+    return divide(one, add(one, exponential(subtract(splat(0.0), limited))))
+
+
+@intrinsic
+def prefetch(typing: Any, address: Any) -> Any:
+    """Ask for the cache line at an address, soon to be written."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = ir.IntType(8)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        pointer = _pointer(builder, arguments[0], byte)
+        builder.call(function, [pointer, _I32(0), _I32(3), _I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+# Tuples of vectors. They never reach memory: LLVM keeps each member in a register.
+
+
+def _unpack(builder: Any, values: Any, count: int) -> list[Any]:
+    return [builder.extract_value(values, i) for i in range(count)]
+
+
+def _pack(context: Any, builder: Any, kind: Any, values: list[Any]) -> Any:
+    return context.make_tuple(builder, kind, values)
+
+
+@intrinsic(prefer_literal=True)
+def zeros_like(typing: Any, addresses: Any, times: Any) -> Any:
+    """``times`` (a literal) zero vectors for each address of a tuple."""
+    kind = types.UniTuple(float32x16, len(addresses) * times.literal_value)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _pack(context, builder, kind, [_constant(0.0)] * len(kind))
+
+    return kind(addresses, times), generate
+
+
+@intrinsic
+def load_each(typing: Any, addresses: Any, offset: Any) -> Any:
+    """Load 16 floats at ``address + offset`` for each address of a tuple."""
+    count = len(addresses)
+    kind = types.UniTuple(float32x16, count)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, offset = arguments
+        values = [_load(builder, builder.add(a, offset)) for a in _unpack(builder, rows, count)]
+        return _pack(context, builder, kind, values)
+
+    return kind(addresses, types.int64), generate
+
+
+@intrinsic
+def store_each_sum(typing: Any, addresses: Any, offset: Any, values: Any, scales: Any, deltas: Any) -> Any:
+    """Store ``value + scale * delta`` at each ``address + offset``; scales are floats in memory."""
+    count = len(addresses)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, offset, values, scales, deltas = arguments
+        unpacked = (_unpack(builder, each, count) for each in (rows, values, deltas))
+        for j, (row, value, delta) in enumerate(zip(*unpacked, strict=True)):
+            scale = _broadcast(builder, builder.add(scales, ir.Constant(scales.type, 4 * j)))
+            result = _call(builder, "llvm.fma", [scale, delta, value])
+            pointer = _pointer(builder, builder.add(row, offset), _VECTOR)
+            builder.store(result, pointer, align=BYTES)
+        return context.get_dummy_value()
+
+    return types.void(addresses, types.int64, values, types.int64, deltas), generate
+
+
+@intrinsic
+def add_products(typing: Any, sums: Any, x0: Any, x1: Any, ys: Any, offset: Any) -> Any:
+    """Add to 2N sums the products of two rows with N rows, 16 floats of each.
+
+    ``sums[j] += x0 * y_j`` and ``sums[N + j] += x1 * y_j``, the rows read at their address plus
+    ``offset``.
+    """
+    count = len(ys)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sums_value, x0_value, x1_value, rows, offset = arguments
+        totals = _unpack(builder, sums_value, 2 * count)
+        first = _load(builder, builder.add(x0_value, offset))
+        second = _load(builder, builder.add(x1_value, offset))
+        for j, row in enumerate(_unpack(builder, rows, count)):
+            y = _load(builder, builder.add(row, offset))
+            totals[j] = _call(builder, "llvm.fma", [first, y, totals[j]])
+            totals[count + j] = _call(builder, "llvm.fma", [second, y, totals[count + j]])
+        return _pack(context, builder, sums, totals)
+
+    return sums(sums, types.int64, types.int64, ys, types.int64), generate
+
+
+@intrinsic
+def weighted_sum(typing: Any, weights: Any, values: Any) -> Any:
+    """``sum_j weight_j * value_j``; weights are floats in memory from an address on."""
+    count = len(values)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, values = arguments
+        total = None
+        for j, value in enumerate(_unpack(builder, values, count)):
+            weight = _broadcast(builder, builder.add(address, ir.Constant(address.type, 4 * j)))
+            if total is None:
+                total = builder.fmul(weight, value)
+            else:
+                total = _call(builder, "llvm.fma", [weight, value, total])
+        return total
+
+    return float32x16(types.int64, values), generate
+
+
+@intrinsic
+def add_weighted(typing: Any, sums: Any, weights: Any, value: Any) -> Any:
+    """``sums[j] += weight_j * value``; weights are floats in memory from an address on."""
+    count = len(sums)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sums_value, address, value = arguments
+        totals = _unpack(builder, sums_value, count)
+        for j in range(count):
+            weight = _broadcast(builder, builder.add(address, ir.Constant(address.type, 4 * j)))
+            totals[j] = _call(builder, "llvm.fma", [weight, value, totals[j]])
+        return _pack(context, builder, sums, totals)
+
+    return sums(sums, types.int64, float32x16), generate
+
+
+@intrinsic
+def sum_lanes(typing: Any, values: Any) -> Any:
+    """Sum each of 2N vectors: lane j holds the sum of vector j, lane 8 + j that of N + j.
+
+    A transposing reduction: in four rounds, two vectors become one that holds the half sums of
+    both, so 16 vectors cost 15 shuffled additions instead of 16 horizontal sums.
+    """
+    count = len(values) // 2
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        given = _unpack(builder, arguments[0], 2 * count)
+        nothing = [_constant(0.0)] * (LANES // 2 - count)
+        vectors = given[:count] + nothing + given[count:] + nothing
+        span = 1
+        while len(vectors) > 1:
+            # Lanes that belong together are `span` apart. Of the pair (a, b), a's sums go to the
+            # lanes whose bit `span` is clear and b's to those where it is set.
+            low = [i if not i & span else LANES + i - span for i in range(LANES)]
+            high = [i + span if not i & span else LANES + i for i in range(LANES)]
+            vectors = [
+                builder.fadd(
+                    builder.shuffle_vector(a, b, ir.Constant(_VECTOR_I32, low)),
+                    builder.shuffle_vector(a, b, ir.Constant(_VECTOR_I32, high)),
+                )
+                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+            span *= 2
+        return vectors[0]
+
+    return float32x16(values), generate

@@ -1,0 +1,124 @@
+"""One window: the scores, the errors, the update.
+
+A window has m inputs (the context words' input vectors x_i) and n outputs (the output vectors
+y_j of the centre and of its noise words). Its objective is Goldberg & Levy's equation 4, summed
+over the context words, which share the noise words:
+
+    sum_i ( -log s(y_0 . x_i) - sum_{j>0} w_j log s(-y_j . x_i) )
+
+with s the logistic function and w_j how often noise word j was drawn. With the errors
+``e_ij = w_j (t_j - s(y_j . x_i))``, t_0 = 1 and t_j = 0 for noise, the step is
+
+    x_i += r_i sum_j e_ij y_j        y_j += q_j sum_i e_ij x_i
+
+with a learning rate for every row, r_i for inputs and q_j for outputs. Outputs are taken in blocks
+of six or four, whose rows stay in registers; more than six are trained as steps one after the
+other. Within a block all gradients use the values from before it, but for a context word that
+occurs twice: it is updated twice, and its second turn sees the first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_w2v.kernel.compile import compiled, inlined
+from stream_w2v.kernel.simd import (
+    BYTES,
+    add_products,
+    add_weighted,
+    broadcast,
+    fma,
+    load,
+    load_address,
+    load_each,
+    multiply,
+    prefetch,
+    sigmoid,
+    store,
+    store_each_sum,
+    store_unaligned,
+    subtract,
+    sum_lanes,
+    weighted_sum,
+    zeros_like,
+)
+
+BLOCK = 8
+"""Floats for each input in the matrix of errors: a block's outputs, and two unused lanes."""
+
+_PREFETCHED_BYTES = 512
+"""Of a longer row only the start is prefetched: asking for more costs more than it hides."""
+
+
+@inlined
+def _pair_errors(x0, x1, ys, row_bytes, targets, weights):  # type: ignore[no-untyped-def]
+    """Errors of two inputs against a block: lane j is (x0, y_j), lane 8 + j is (x1, y_j)."""
+    sums = zeros_like(ys, 2)
+    for offset in range(0, row_bytes, BYTES):
+        sums = add_products(sums, x0, x1, ys, offset)
+    return multiply(load(weights), subtract(load(targets), sigmoid(sum_lanes(sums))))
+
+
+@compiled
+def train_block(inputs, rates, m, ys, constants, errors, row_bytes):  # type: ignore[no-untyped-def]
+    """Train the inputs of a window against one block of outputs.
+
+    Parameters
+    ----------
+    inputs
+        address of int64 ``[m + 1]``, the addresses of the rows; the last is read if m is odd, and
+        its row is not used.
+    rates
+        address of float32 ``[m]``, learning rates of the inputs.
+    ys
+        tuple of addresses, all different.
+    constants
+        address of float32 ``[3, 16]``, aligned: t_j, w_j and q_j of the block, each twice over.
+    errors
+        address of float32 ``[m + 1, BLOCK]``, written: e_ij.
+    row_bytes
+        bytes of a row, a multiple of 64.
+    """
+    targets, weights, output_rates = constants, constants + BYTES, constants + 2 * BYTES
+    for i in range(0, m, 2):
+        x0 = load_address(inputs + 8 * i)
+        x1 = load_address(inputs + 8 * i + 8)
+        pair = _pair_errors(x0, x1, ys, row_bytes, targets, weights)
+        store_unaligned(errors + 4 * BLOCK * i, pair)
+    for offset in range(0, row_bytes, BYTES):
+        values = load_each(ys, offset)
+        gradients = zeros_like(ys, 1)
+        for i in range(m):
+            row_errors = errors + 4 * BLOCK * i
+            x_address = load_address(inputs + 8 * i) + offset
+            x = load(x_address)
+            gradients = add_weighted(gradients, row_errors, x)
+            step = weighted_sum(row_errors, values)
+            store(x_address, fma(broadcast(rates + 4 * i), step, x))
+        store_each_sum(ys, offset, values, output_rates, gradients)
+
+
+@compiled
+def block_loss(m, width, constants, errors):  # type: ignore[no-untyped-def]
+    """Sum over inputs and outputs of ``-w log s(.)``, from the errors of a trained block.
+
+    ``constants`` is the block's float32 ``[3, 16]`` and ``errors`` the float32 ``[m, BLOCK]`` that
+    :func:`train_block` wrote. For the centre 1 - e is the probability that the model gave it, for
+    noise 1 + e / w.
+    """
+    loss = 0.0
+    for i in range(m):
+        for j in range(width):
+            target = constants[0, j]
+            weight = constants[1, j]
+            if weight > 0:
+                error = np.float64(errors[i, j]) / weight
+                loss -= weight * np.log(1.0 - error if target > 0 else 1.0 + error)
+    return loss
+
+
+@inlined
+def prefetch_row(address, row_bytes):  # type: ignore[no-untyped-def]
+    """Ask for the start of a row."""
+    for offset in range(0, min(row_bytes, _PREFETCHED_BYTES), 64):
+        prefetch(address + offset)

@@ -1,0 +1,334 @@
+"""Word2Vec: skip-gram with negative sampling over a stream of records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_w2v.config import CUSTOM_TEXT, Config, Tokenizer
+from stream_w2v.errors import DivergedError, FormatError
+from stream_w2v.kernel import learn as kernel
+from stream_w2v.kernel.learn import COUNTERS, CURSOR, OPTIONS, Scratch, Weights
+from stream_w2v.kernel.memory import aligned_zeros, stride_of
+from stream_w2v.kernel.tokenise import PIECE_TOKENS
+from stream_w2v.kernel.window import BLOCK
+from stream_w2v.noise import NoiseDistribution
+from stream_w2v.schedules import Schedule
+from stream_w2v.storage import read_tensors, write_tensors
+from stream_w2v.stream import Batch
+from stream_w2v.text import Text, TokenBlock, token_block
+from stream_w2v.vectors import KeyedVectors
+from stream_w2v.vocabulary import Vocabulary
+
+_KIND = "stream-w2v-model"
+_VERSION = 1
+_GATHERED_BYTES = 1 << 18
+
+Record = str | bytes | Sequence[str]
+"""A text, its UTF-8, or words that were cut already."""
+
+
+class Word2Vec:
+    """Word vectors that learn from one record after the other, in one pass, in bounded memory.
+
+    The model is a function of its options and the sequence of records. How they are grouped into
+    calls, when it is saved, loaded or looked at, changes nothing.
+
+    Parameters
+    ----------
+    config
+        The options; or give them by name: ``Word2Vec(vector_size=300)``. See :class:`Config`.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or out of its range.
+
+    References
+    ----------
+    Mikolov et al., Distributed representations of words and phrases and their compositionality,
+    2013. Goldberg & Levy, word2vec explained, 2014.
+
+    Examples
+    --------
+    >>> from stream_w2v import Word2Vec
+    >>> model = Word2Vec(vector_size=16, min_count=1)
+    >>> model.learn_one("the quick brown fox jumps over the lazy dog")
+    >>> model.learn_many(["the lazy fox", "the quick dog"])
+    >>> vectors = model.snapshot()
+    >>> vectors["fox"].shape
+    (16,)
+    """
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        if config is None:
+            config = Config.from_options(options)
+        elif options:
+            msg = "give a config or options by name, not both"
+            raise TypeError(msg)
+        self.config = config
+        self.schedule = Schedule.from_config(config)
+        self.vocabulary = Vocabulary(config)
+        self.noise = NoiseDistribution(config.ns_exponent, self.vocabulary.capacity)
+        self._text = Text(config.text)
+        self._options = _options(config, self.schedule)
+        self._counters = np.zeros(1, dtype=COUNTERS)
+        self._weights = _weights(self.vocabulary.capacity, config.vector_size)
+        self._scratch = _scratch(config)
+
+    # Learning.
+
+    def learn_one(self, x: Record) -> None:
+        """Learn one record: a text, its UTF-8 bytes, or a list of words."""
+        if isinstance(x, str | bytes):
+            self.learn_batch(_batch([_encode(x)]))
+        else:
+            self._learn(token_block([x]))
+
+    def learn_many(self, xs: Iterable[Record]) -> None:
+        """Learn records in order: the same as :meth:`learn_one` for each, and faster."""
+        gathered: list[bytes] = []
+        size = 0
+        for x in xs:
+            if isinstance(x, str | bytes):
+                gathered.append(_encode(x))
+                size += len(gathered[-1])
+                if size < _GATHERED_BYTES:
+                    continue
+            if gathered:
+                self.learn_batch(_batch(gathered))
+                gathered, size = [], 0
+            if not isinstance(x, str | bytes):
+                self._learn(token_block([x]))
+        if gathered:
+            self.learn_batch(_batch(gathered))
+
+    def learn_batch(self, batch: Batch | Iterable[TokenBlock]) -> None:
+        """Learn the records of a batch, or of one that :meth:`tokenise` has cut already.
+
+        Raises
+        ------
+        DivergedError
+            If the vectors are no longer finite.
+        """
+        for block in self.tokenise(batch) if isinstance(batch, Batch) else batch:
+            self._learn(block)
+
+    def tokenise(self, batch: Batch) -> Iterator[TokenBlock]:
+        """Cut a batch into words. Changes nothing, so it may run ahead in another thread."""
+        return self._text.blocks(batch)
+
+    def _learn(self, block: TokenBlock) -> None:
+        self._scratch.cursor[0] = 0
+        while True:
+            status = kernel.learn(
+                block.tokens,
+                block.pieces,
+                self.vocabulary.arrays,
+                self.noise.arrays,
+                self._weights,
+                self._scratch,
+                self._options,
+                self._counters,
+            )
+            if status == kernel.DONE:
+                break
+            self._make_room(status)
+        counters = self._counters[0]
+        counters["invalid"] += block.invalid
+        counters["oversize"] += block.oversize
+        if not np.isfinite(counters["loss"]):
+            msg = (
+                f"the vectors are no longer finite after record {counters['records']}: "
+                "use a lower learning_rate"
+            )
+            raise DivergedError(msg)
+
+    def _make_room(self, status: int) -> None:
+        counters = self._counters[0]
+        if status == kernel.WORDS_FULL:
+            self.vocabulary.grow_words()
+        elif status == kernel.CANDIDATES_FULL:
+            counters["forgotten"] += self.vocabulary.make_candidate_room()
+        elif self.vocabulary.grow_rows():
+            self._reserve(self.vocabulary.capacity)
+        else:
+            gone = self.vocabulary.evict()
+            counters["evicted"] += len(gone)
+            for array in self._weights:
+                array[gone] = 0.0
+            self.noise.arrays.masses[gone] = 0.0
+            # The table may not name a row that another word is about to get.
+            self.noise.rebuild(self.vocabulary.rows_end)
+
+    def _reserve(self, capacity: int) -> None:
+        used = len(self._weights.input_windows)
+        grown = _weights(capacity, self.config.vector_size)
+        # One at a time, so that only one of the large arrays exists twice.
+        for name, array in zip(Weights._fields, grown, strict=True):
+            array[:used] = getattr(self._weights, name)
+            self._weights = self._weights._replace(**{name: array})
+        self.noise.reserve(capacity)
+
+    # Reading.
+
+    @property
+    def records(self) -> int:
+        """Records learnt."""
+        return int(self._counters[0]["records"])
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """Everything that is counted, by name: see ``COUNTERS`` in ``kernel/learn.py``."""
+        return {name: self._counters[0][name].item() for name in COUNTERS.names or ()}
+
+    @property
+    def learning_rate(self) -> float:
+        """Mean over the words' input vectors of the rate at which they learn now."""
+        rows = self.vocabulary.rows()
+        if len(rows) == 0:
+            return self.schedule.learning_rate
+        windows = self._weights.input_windows[rows]
+        return float(self.schedule.rates(windows, int(self._counters[0]["words"])).mean())
+
+    def snapshot(self) -> KeyedVectors:
+        """Return an immutable copy of the words, their vectors and counts as they are now.
+
+        Words are ordered by falling count, as in gensim.
+        """
+        rows = self.vocabulary.rows()
+        counts = self.vocabulary.counts[rows]
+        order = np.argsort(-counts, kind="stable")
+        rows = rows[order]
+        vectors = self._weights.input_vectors[rows, : self.config.vector_size]
+        return KeyedVectors(self.vocabulary.words(rows), vectors, np.rint(counts[order]))
+
+    # Saving.
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the state as arrays. Equal states give equal arrays, bit for bit."""
+        end = self.vocabulary.rows_end
+        return {
+            **{f"weights.{name}": getattr(self._weights, name)[:end] for name in Weights._fields},
+            **self.vocabulary.tensors(),
+            **self.noise.tensors(end),
+            **{f"counters.{name}": self._counters[name] for name in COUNTERS.names or ()},
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the whole state: one verified file, written aside and renamed.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written; a file that was there before is intact.
+        """
+        write_tensors(path, _KIND, _VERSION, self.tensors(), {"config": self.config.to_dict()})
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, text: str | Tokenizer | None = None
+    ) -> Word2Vec:
+        """Load what :meth:`save` wrote; learning goes on as if nothing had happened.
+
+        Parameters
+        ----------
+        path
+            The file.
+        text
+            The callable that cuts records into words, for a model that was trained with one.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged, or not a saved model.
+        ConfigError
+            If the model needs ``text`` and it was not given.
+        """
+        tensors, metadata = read_tensors(path, _KIND, _VERSION)
+        options = dict(metadata["config"])
+        if options.get("text") == CUSTOM_TEXT and text is not None:
+            options["text"] = text
+        model = cls(Config.from_dict(options))
+        try:
+            model._restore(tensors)
+        except (KeyError, ValueError) as error:
+            msg = f"{os.fspath(path)}: the saved model does not hold together ({error})"
+            raise FormatError(msg) from error
+        return model
+
+    def _restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        self.vocabulary.restore(tensors)
+        self._weights = _weights(self.vocabulary.capacity, self.config.vector_size)
+        end = self.vocabulary.rows_end
+        for name in Weights._fields:
+            getattr(self._weights, name)[:end] = tensors[f"weights.{name}"]
+        self.noise.reserve(self.vocabulary.capacity)
+        self.noise.restore(tensors)
+        for name in COUNTERS.names or ():
+            self._counters[name] = tensors[f"counters.{name}"]
+
+
+def _encode(text: str | bytes) -> bytes:
+    # A lone surrogate becomes bytes that are no UTF-8, which the tokeniser replaces and counts.
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+
+
+def _batch(records: list[bytes]) -> Batch:
+    ends = np.cumsum(np.fromiter(map(len, records), dtype=np.int64, count=len(records)))
+    return Batch(records[0] if len(records) == 1 else b"".join(records), ends)
+
+
+def _options(config: Config, schedule: Schedule) -> NDArray[np.void]:
+    options = np.zeros(1, dtype=OPTIONS)
+    for name in ("seed", "vector_size", "window", "negative", "min_count", "max_candidates",
+                 "sample", "ns_exponent", "noise_staleness"):  # fmt: skip
+        options[name] = getattr(config, name)
+    options["half_life"] = config.half_life or 0.0
+    options["schedule"] = schedule.code
+    options["learning_rate"] = schedule.learning_rate
+    options["min_learning_rate"] = schedule.floor
+    options["rate_start"] = schedule.start
+    options["rate_slope"] = schedule.slope
+    options["rate_tokens"] = schedule.tokens
+    return options
+
+
+def _weights(capacity: int, vector_size: int) -> Weights:
+    stride = stride_of(vector_size)
+    return Weights(
+        input_vectors=aligned_zeros(capacity, stride),
+        output_vectors=aligned_zeros(capacity, stride),
+        input_windows=np.zeros(capacity, dtype=np.float32),
+        output_windows=np.zeros(capacity, dtype=np.float32),
+    )
+
+
+def _scratch(config: Config) -> Scratch:
+    blocks = -(-(config.negative + 1) // kernel.WIDE)
+    inputs = 2 * config.window + 2
+    nothing = aligned_zeros(stride_of(config.vector_size))
+    outputs = np.zeros((2, 2, blocks * kernel.WIDE), dtype=np.int64)
+    outputs[:, 1] = nothing.ctypes.data
+    constants = aligned_zeros(2, blocks, 3, 16)
+    # The centre is each window's first output: its target is 1, and it counts once.
+    constants[:, 0, :2, 0] = constants[:, 0, :2, BLOCK] = 1.0
+    return Scratch(
+        rows=np.zeros(PIECE_TOKENS, dtype=np.int32),
+        kept=np.zeros(PIECE_TOKENS, dtype=np.int32),
+        radii=np.zeros(PIECE_TOKENS + 1, dtype=np.int32),
+        turns=np.zeros(PIECE_TOKENS + 1, dtype=np.int32),
+        input_rates=aligned_zeros(PIECE_TOKENS),
+        output_rates=aligned_zeros(PIECE_TOKENS),
+        window_inputs=np.zeros(inputs, dtype=np.int64),
+        window_rates=np.zeros(inputs, dtype=np.float32),
+        errors=np.zeros((inputs, BLOCK), dtype=np.float32),
+        outputs=outputs,
+        constants=constants,
+        nothing=nothing,
+        cursor=np.zeros(1, dtype=CURSOR),
+    )

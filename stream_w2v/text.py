@@ -1,0 +1,187 @@
+"""Bytes to words: the presets, and Python callables.
+
+``words``
+    Runs of Unicode letters and digits (what ``str.isalnum`` says), lower-cased one by one. A
+    combining mark continues a word that has begun, so that Hindi words and decomposed accents
+    stay whole.
+``whitespace``
+    Runs of anything but Unicode whitespace (what ``str.isspace`` says), unchanged: for input
+    that is tokenised already.
+
+A preset is a table from code points to what they become, computed once from Python's own Unicode
+data; one compiled loop does the rest. Beyond plane 1 every assigned letter is an ideograph, so the
+table ends there and the loop keeps what follows as it is.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_w2v.config import Tokenizer
+from stream_w2v.kernel.tokenise import (
+    CONTINUES,
+    LENGTH_SHIFT,
+    MAX_WORD_BYTES,
+    PIECE_TOKENS,
+    Tokens,
+    hash_words,
+    tokenise,
+)
+from stream_w2v.stream import Batch
+
+_TABLE_SIZE = 0x20000
+_BLOCK_WORDS = 1 << 18
+_BLOCK_TEXT = 1 << 21
+_SLACK = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBlock:
+    """Some records cut into words, in bounded memory.
+
+    Attributes
+    ----------
+    tokens
+        The words.
+    pieces
+        How many pieces of records they are.
+    invalid
+        Characters that were not UTF-8; each was replaced by U+FFFD.
+    oversize
+        Words left out because they were longer than ``MAX_WORD_BYTES``.
+    """
+
+    tokens: Tokens
+    pieces: int
+    invalid: int = 0
+    oversize: int = 0
+
+
+def _words_entry(character: str) -> str:
+    return character.lower() if character.isalnum() or _is_mark(character) else ""
+
+
+def _whitespace_entry(character: str) -> str:
+    return "" if character.isspace() else character
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"
+
+
+_PRESETS = {"words": (_words_entry, _is_mark), "whitespace": (_whitespace_entry, None)}
+
+
+@cache
+def character_table(preset: str) -> NDArray[np.uint64]:
+    """Return what each code point becomes under a preset: uint64, see ``kernel/tokenise.py``."""
+    become, continues = _PRESETS[preset]
+    table = np.zeros(_TABLE_SIZE, dtype=np.uint64)
+    for code in chain(range(0xD800), range(0xE000, _TABLE_SIZE)):
+        character = chr(code)
+        result = become(character).encode()
+        if result:
+            entry = int.from_bytes(result, "little") | len(result) << LENGTH_SHIFT
+            if continues is not None and continues(character):
+                entry |= CONTINUES
+            table[code] = entry
+    return table
+
+
+def _empty_tokens(words: int, text: int, pieces: int) -> Tokens:
+    return Tokens(
+        text=np.empty(text + _SLACK, dtype=np.uint8),
+        starts=np.empty(words, dtype=np.int32),
+        lengths=np.empty(words, dtype=np.int32),
+        hashes=np.empty(words, dtype=np.uint64),
+        ends=np.empty(pieces, dtype=np.int64),
+        closes=np.empty(pieces, dtype=np.uint8),
+    )
+
+
+class Text:
+    """How records become words.
+
+    Parameters
+    ----------
+    text
+        The name of a preset, or a callable from str to an iterable of str.
+    """
+
+    def __init__(self, text: str | Tokenizer) -> None:
+        self._tokenizer = text if callable(text) else None
+        self._table = None if callable(text) else character_table(text)
+
+    def blocks(self, batch: Batch) -> Iterator[TokenBlock]:
+        """Cut a batch into blocks of words; a record of any length takes bounded memory.
+
+        This depends on the bytes alone, so it may run ahead in another thread.
+        """
+        if self._table is None:
+            yield from self._called(batch)
+            return
+        data = np.frombuffer(memoryview(batch.data).toreadonly(), dtype=np.uint8)
+        size = len(data)
+        # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word
+        # takes at least a byte and a separator.
+        text = min(3 * size, _BLOCK_TEXT)
+        words = min(size // 2 + 1, _BLOCK_WORDS)
+        position = record = 0
+        while record < len(batch):
+            pieces = len(batch) - record + words // PIECE_TOKENS + 1
+            tokens = _empty_tokens(words, text, pieces)
+            done = tokenise(data, batch.ends, position, record, self._table, tokens)
+            position, record = done.position, done.record
+            yield TokenBlock(tokens, done.pieces, done.invalid, done.oversize)
+
+    def _called(self, batch: Batch) -> Iterator[TokenBlock]:
+        assert self._tokenizer is not None
+        data = memoryview(batch.data)
+        start = 0
+        for end in batch.ends.tolist():
+            raw = bytes(data[start:end])
+            start = end
+            line = raw.decode("utf-8", "replace")
+            # Of the replacement characters, some may have been in the text.
+            invalid = line.count("\ufffd") - raw.count(b"\xef\xbf\xbd") if "\ufffd" in line else 0
+            yield token_block([list(self._tokenizer(line.rstrip("\r\n")))], invalid)
+
+
+def token_block(records: Sequence[Iterable[str]], invalid: int = 0) -> TokenBlock:
+    """Pack records that are words already. Empty words are left out."""
+    words: list[bytes] = []
+    ends: list[int] = []
+    closes: list[int] = []
+    oversize = 0
+    for record in records:
+        begin = len(words)
+        for word in record:
+            encoded = word.encode("utf-8", "replace")
+            if len(encoded) > MAX_WORD_BYTES:
+                oversize += 1
+            elif encoded:
+                words.append(encoded)
+        cuts = [*range(begin + PIECE_TOKENS, len(words), PIECE_TOKENS), len(words)]
+        ends += cuts
+        closes += [0] * (len(cuts) - 1) + [1]
+    lengths = np.fromiter(map(len, words), dtype=np.int32, count=len(words))
+    word_ends = np.cumsum(lengths, dtype=np.int64)
+    text = np.frombuffer(bytearray(b"".join(words) + bytes(_SLACK)), dtype=np.uint8)
+    hashes = np.empty(len(words), dtype=np.uint64)
+    hash_words(text, word_ends, hashes)
+    tokens = Tokens(
+        text=text,
+        starts=(word_ends - lengths).astype(np.int32),
+        lengths=lengths,
+        hashes=hashes,
+        ends=np.array(ends, dtype=np.int64),
+        closes=np.array(closes, dtype=np.uint8),
+    )
+    return TokenBlock(tokens, len(ends), invalid, oversize)

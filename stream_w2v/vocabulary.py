@@ -1,0 +1,219 @@
+"""Words and their rows: counting, admission, eviction.
+
+A new word first waits: only its hash and a count are kept. At ``min_count`` occurrences over the
+whole stream it is admitted to a row. When every row is taken the rarest words are evicted, in one
+step for a tenth of the rows, and their rows go to new words. Memory is bounded throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_w2v.config import Config
+from stream_w2v.kernel import lookup
+from stream_w2v.kernel.lookup import ROW, VOCABULARY_STATE, VocabularyArrays
+from stream_w2v.kernel.tokenise import MAX_WORD_BYTES
+
+_FIRST_ROWS = 1 << 12
+_FIRST_CANDIDATES = 1 << 14
+_KEPT_AT_EVICTION = 0.9
+"""Evicting a tenth at a time makes the cost of choosing negligible for each word admitted."""
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
+
+
+class Vocabulary:
+    """The words that have rows, and those that wait for one.
+
+    The compiled code does the counting and the admission in :attr:`arrays`; this class makes the
+    room that it asks for, and answers questions.
+
+    Parameters
+    ----------
+    config
+        ``min_count``, ``max_vocab_size`` and ``max_candidates`` are used.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._max_rows = config.max_vocab_size
+        self._max_candidates = config.max_candidates
+        rows = min(_FIRST_ROWS, self._max_rows)
+        self.arrays = VocabularyArrays(
+            rows=np.zeros(rows, dtype=ROW),
+            free=np.zeros(rows, dtype=np.int32),
+            words=np.zeros(16 * rows, dtype=np.uint8),
+            table=np.zeros(_power_of_two(2 * rows), dtype=np.uint64),
+            candidate_hashes=np.zeros(_FIRST_CANDIDATES, dtype=np.uint64),
+            candidate_counts=np.zeros(_FIRST_CANDIDATES, dtype=np.uint32),
+            state=np.zeros(1, dtype=VOCABULARY_STATE),
+        )
+        self.arrays.state["increment"] = 1.0
+
+    def __len__(self) -> int:
+        return int(self.arrays.state[0]["rows"])
+
+    @property
+    def capacity(self) -> int:
+        """Rows that there is memory for now."""
+        return len(self.arrays.rows)
+
+    @property
+    def rows_end(self) -> int:
+        """One more than the highest row that ever held a word."""
+        return int(self.arrays.state[0]["rows_end"])
+
+    @property
+    def candidates(self) -> int:
+        """Words that wait for ``min_count``."""
+        return int(self.arrays.state[0]["candidates"])
+
+    @property
+    def total(self) -> float:
+        """Sum of the counts of all words that have a row."""
+        state = self.arrays.state[0]
+        return float(state["total"] / state["increment"])
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """Occurrences of each row's word, decayed if there is a half life: float64 ``[rows_end]``."""
+        result: NDArray[np.float64] = self.arrays.rows["count"][: self.rows_end]
+        return result / self.arrays.state[0]["increment"]
+
+    def rows(self) -> NDArray[np.int64]:
+        """Return the rows that hold a word, ascending: int64 ``[len(self)]``."""
+        return np.flatnonzero(self.arrays.rows["word_length"][: self.rows_end])
+
+    def words(self, rows: NDArray[np.int64]) -> list[str]:
+        """Return the words of some rows."""
+        starts = self.arrays.rows["word_start"][rows].tolist()
+        lengths = self.arrays.rows["word_length"][rows].tolist()
+        text = self.arrays.words[: int(self.arrays.state[0]["words_end"])].tobytes()
+        return [text[s : s + n].decode() for s, n in zip(starts, lengths, strict=True)]
+
+    # Room, when the kernel asks for it.
+
+    def grow_rows(self) -> bool:
+        """Make room for more rows; False if the bound is reached, and words must go."""
+        rows, free, *_ = self.arrays
+        if len(rows) == self._max_rows:
+            return False
+        more = min(2 * len(rows), self._max_rows) - len(rows)
+        self.arrays = self.arrays._replace(
+            rows=np.concatenate([rows, np.zeros(more, dtype=ROW)]),
+            free=np.concatenate([free, np.zeros(more, dtype=np.int32)]),
+        )
+        self._index()
+        return True
+
+    def grow_words(self) -> None:
+        """Make room for more bytes of words."""
+        words = self.arrays.words
+        more = max(len(words), MAX_WORD_BYTES)
+        self.arrays = self.arrays._replace(
+            words=np.concatenate([words, np.zeros(more, dtype=np.uint8)])
+        )
+
+    def make_candidate_room(self) -> int:
+        """Make room for more waiting words; return how many had to be forgotten.
+
+        At the bound every waiting count is halved and those that reach 0 are forgotten: a word
+        that comes often enough still gets its row, for it gains more than it loses.
+        """
+        _, _, _, _, hashes, counts, state = self.arrays
+        full = self.candidates >= self._max_candidates
+        before = self.candidates
+        slots = len(hashes) if full else 2 * len(hashes)
+        while True:
+            new_hashes = np.zeros(slots, dtype=np.uint64)
+            new_counts = np.zeros(slots, dtype=np.uint32)
+            kept = lookup.move_candidates(hashes, counts, int(full), new_hashes, new_counts)
+            hashes, counts = new_hashes, new_counts
+            # Every count may have been 2 or more: then halve again.
+            if not full or kept < self._max_candidates:
+                break
+        state["candidates"] = kept
+        self.arrays = self.arrays._replace(candidate_hashes=hashes, candidate_counts=counts)
+        return before - int(kept)
+
+    def evict(self) -> NDArray[np.int64]:
+        """Take the rows of the rarest words, down to nine tenths of the bound, and return them.
+
+        Of words with the same count the one that has not occurred for longest goes first.
+        """
+        rows, free, words, _, _, _, state = self.arrays
+        used = self.rows()
+        excess = len(used) - int(_KEPT_AT_EVICTION * self._max_rows)
+        counts = rows["count"][used]
+        limit = np.partition(counts, excess - 1)[excess - 1]
+        below = used[counts < limit]
+        ties = used[counts == limit]
+        oldest = np.argsort(rows["stamp"][ties], kind="stable")[: excess - len(below)]
+        gone = np.sort(np.concatenate([below, ties[oldest]]))
+
+        freed = self.rows_end - len(self)
+        free[freed : freed + len(gone)] = gone[::-1]
+        for name in ("count", "hash", "word_start", "word_length", "stamp"):
+            rows[name][gone] = 0
+        state["rows"] -= len(gone)
+        state["total"] = rows["count"].sum()
+        packed = np.zeros(len(words), dtype=np.uint8)
+        state["words_end"] = lookup.pack_words(rows, self.rows_end, words, packed)
+        self.arrays = self.arrays._replace(words=packed)
+        self._index()
+        return gone
+
+    def _index(self) -> None:
+        table = np.zeros(_power_of_two(2 * self.capacity), dtype=np.uint64)
+        lookup.index_rows(self.arrays.rows, self.rows_end, table)
+        self.arrays = self.arrays._replace(table=table)
+
+    # State.
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Return the state as arrays. Equal states give equal arrays, whatever their history."""
+        rows, free, words, _, hashes, counts, state = self.arrays
+        waiting = np.flatnonzero(counts)
+        waiting = waiting[np.argsort(hashes[waiting])]
+        return {
+            **{f"rows.{name}": rows[name][: self.rows_end] for name in ROW.names or ()},
+            "rows.free": free[: self.rows_end - len(self)],
+            "vocabulary.words": words[: int(state[0]["words_end"])],
+            "candidates.hash": hashes[waiting],
+            "candidates.count": counts[waiting],
+            **{f"vocabulary.{name}": state[name] for name in VOCABULARY_STATE.names or ()},
+        }
+
+    def restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Take the state from what :meth:`tensors` returned."""
+        waiting = tensors["candidates.hash"]
+        words = tensors["vocabulary.words"]
+        rows_end = len(tensors["rows.count"])
+        capacity = min(max(_FIRST_ROWS, rows_end), self._max_rows)
+        slots = max(_FIRST_CANDIDATES, _power_of_two(4 * (len(waiting) + 1) // 3 + 1))
+        rows = np.zeros(capacity, dtype=ROW)
+        free = np.zeros(capacity, dtype=np.int32)
+        for name in ROW.names or ():
+            rows[name][:rows_end] = tensors[f"rows.{name}"]
+        free[: len(tensors["rows.free"])] = tensors["rows.free"]
+        state = np.zeros(1, dtype=VOCABULARY_STATE)
+        for name in VOCABULARY_STATE.names or ():
+            state[name] = tensors[f"vocabulary.{name}"]
+        hashes = np.zeros(slots, dtype=np.uint64)
+        counts = np.zeros(slots, dtype=np.uint32)
+        lookup.move_candidates(waiting, tensors["candidates.count"], 0, hashes, counts)
+        self.arrays = VocabularyArrays(
+            rows=rows,
+            free=free,
+            words=np.concatenate([words, np.zeros(16 * capacity, dtype=np.uint8)]),
+            table=np.zeros(1, dtype=np.uint64),
+            candidate_hashes=hashes,
+            candidate_counts=counts,
+            state=state,
+        )
+        self._index()
