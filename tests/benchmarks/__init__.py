@@ -1,0 +1,6 @@
+"""Measurements side by side with gensim: ``python -m tests.benchmarks --corpus PATH``.
+
+Each figure comes from a process of its own. The two programs take turns, and what is quoted is
+the ratio within each turn, so that a machine that slows down for a while slows both. This
+process stays small: the peak memory that the system reports for a child starts at its parent's.
+"""

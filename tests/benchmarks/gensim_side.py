@@ -1,0 +1,76 @@
+"""What gensim does, in a process of its own: ``python -m tests.benchmarks.gensim_side``.
+
+The library is imported inside the tasks, because importing it is one of the things measured.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.benchmarks.child import answer
+
+
+def load() -> dict[str, Any]:
+    """Import the library and measure that."""
+    start = time.perf_counter()
+    from gensim.models import Word2Vec
+
+    return {"seconds": time.perf_counter() - start, "class": Word2Vec.__name__}
+
+
+def kernel(path: str, vector_size: int, workers: int) -> dict[str, Any]:
+    """Measure one training call over a vocabulary that is there already."""
+    from gensim.models import Word2Vec
+
+    model = Word2Vec(
+        vector_size=vector_size,
+        window=5,
+        negative=5,
+        sample=1e-3,
+        min_count=5,
+        sg=1,
+        epochs=1,
+        workers=workers,
+    )
+    scan = time.process_time()
+    model.build_vocab(corpus_file=path)
+    cpu, wall = time.process_time(), time.perf_counter()
+    model.train(
+        corpus_file=path,
+        total_words=model.corpus_total_words,
+        total_examples=model.corpus_count,
+        epochs=1,
+    )
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "vocabulary_cpu": cpu - scan,
+        "tokens": model.corpus_total_words,
+        "words": len(model.wv),
+    }
+
+
+def train(path: str, out: str, alpha: float = 0.025, seed: int = 1) -> dict[str, Any]:
+    """Train from a file and save the vectors, as a short script of a user would."""
+    from gensim.models import Word2Vec
+
+    model = Word2Vec(
+        corpus_file=path,
+        vector_size=100,
+        window=5,
+        negative=5,
+        sample=1e-3,
+        min_count=5,
+        sg=1,
+        epochs=1,
+        workers=1,
+        alpha=alpha,
+        seed=seed,
+    )
+    model.wv.save_word2vec_format(out, binary=True)
+    return {"words": len(model.wv), "tokens": model.corpus_total_words}
+
+
+if __name__ == "__main__":
+    answer(load=load, kernel=kernel, train=train)

@@ -1,0 +1,111 @@
+"""What stream-w2v does, in a process of its own: ``python -m tests.benchmarks.our_side``.
+
+The library is imported inside the tasks, because importing it is one of the things measured.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from typing import Any
+
+from tests.benchmarks.child import answer
+
+SENTENCE = "the cat sat on the mat and looked at the king of france"
+
+
+def load() -> dict[str, Any]:
+    """Import the library and measure that."""
+    start = time.perf_counter()
+    from stream_w2v import Word2Vec
+
+    return {"seconds": time.perf_counter() - start, "class": Word2Vec.__name__}
+
+
+def load_command() -> dict[str, Any]:
+    """Import all that the command line uses."""
+    import stream_w2v.cli
+
+    return {"module": stream_w2v.cli.__name__}
+
+
+def options() -> dict[str, Any]:
+    """Tell which options a model has."""
+    from stream_w2v import Config
+
+    return {"names": [option.name for option in fields(Config)]}
+
+
+def first() -> dict[str, Any]:
+    """Measure the first record that a new process learns."""
+    start = time.perf_counter()
+    from stream_w2v import Word2Vec
+
+    model = Word2Vec(min_count=1)
+    made = time.perf_counter()
+    model.learn_one(SENTENCE)
+    learnt = time.perf_counter()
+    model.learn_one(SENTENCE)
+    return {
+        "until_made": made - start,
+        "first": learnt - made,
+        "until_learnt": learnt - start,
+        "second": time.perf_counter() - learnt,
+    }
+
+
+def kernel(path: str, vector_size: int, workers: int) -> dict[str, Any]:
+    """Measure learning from batches that lie in memory; vocabulary and noise included."""
+    from stream_w2v import Word2Vec
+    from stream_w2v.connectors.files import FileSource
+
+    threads = {} if workers == 1 else {"workers": workers}
+    # Compiled code is loaded before the clock starts.
+    Word2Vec(vector_size=vector_size, min_count=1, **threads).learn_many([SENTENCE] * 20)
+    with FileSource(path) as source:
+        batches = list(source)
+    model = Word2Vec(vector_size=vector_size, **threads)
+    cpu, wall = time.process_time(), time.perf_counter()
+    for batch in batches:
+        model.learn_batch(batch)
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "words": len(model.snapshot()),
+    }
+
+
+def train(path: str, out: str, seed: int = 1) -> dict[str, Any]:
+    """Train at the defaults and save the vectors."""
+    from stream_w2v import Word2Vec
+    from stream_w2v.connectors.files import FileSource
+
+    model = Word2Vec(seed=seed)
+    with FileSource(path) as source:
+        for batch in source:
+            model.learn_batch(batch)
+    vectors = model.snapshot()
+    vectors.save_word2vec_format(out, binary=True)
+    return {"words": len(vectors)}
+
+
+def score(vectors: str, similarities: dict[str, str], analogies: str) -> dict[str, Any]:
+    """Score a file of vectors, whoever trained it."""
+    from stream_w2v import KeyedVectors
+    from stream_w2v.evaluation import evaluate_analogies, evaluate_similarity
+
+    wv = KeyedVectors.load_word2vec_format(vectors, binary=True)
+    scores = {name: evaluate_similarity(wv, path).spearman for name, path in similarities.items()}
+    return {**scores, "analogies": evaluate_analogies(wv, analogies).accuracy}
+
+
+if __name__ == "__main__":
+    answer(
+        load=load,
+        load_command=load_command,
+        options=options,
+        first=first,
+        kernel=kernel,
+        train=train,
+        score=score,
+    )

@@ -1,0 +1,75 @@
+"""What the vectors of one pass are worth."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.child import work
+from tests.benchmarks.report import Section
+from tests.benchmarks.setting import Setting
+from tests.benchmarks.turns import say, spread
+
+SIMILARITIES = {"WordSim353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}
+ANALOGIES = "questions-words.txt"
+SEEDS = (1, 2, 3)
+SIDES: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
+    ("stream-w2v, defaults", "our_side", {}),
+    ("gensim, alpha .025 (default)", "gensim_side", {"alpha": 0.025}),
+    ("gensim, alpha .05", "gensim_side", {"alpha": 0.05}),
+)
+
+
+def _test_data() -> Path:
+    """Find the evaluation sets in gensim's package, without importing it into this process."""
+    spec = importlib.util.find_spec("gensim")
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit("gensim is not installed: pip install -e '.[bench]'")
+    return Path(spec.submodule_search_locations[0]) / "test" / "test_data"
+
+
+def _score(vectors: Path) -> dict[str, float]:
+    folder = _test_data()
+    similarities = {name: str(folder / file) for name, file in SIMILARITIES.items()}
+    analogies = str(folder / ANALOGIES)
+    return work(
+        "our_side", "score", vectors=str(vectors), similarities=similarities, analogies=analogies
+    ).answer
+
+
+def measure(setting: Setting) -> Section:
+    """Train one pass with each side and score the vectors with the same code."""
+    vectors = setting.folder / "quality.bin"
+    scores: dict[str, list[dict[str, float]]] = {name: [] for name, _, _ in SIDES}
+    for seed in SEEDS[:1] if setting.quick else SEEDS:
+        for name, module, options in SIDES:
+            say(f"quality: {name}, seed {seed}")
+            made = work(
+                module, "train", path=str(setting.text), out=str(vectors), seed=seed, **options
+            ).answer
+            scores[name].append({"words": made["words"], **_score(vectors)})
+    rows = [
+        [
+            name,
+            *(spread([one[key] for one in found], ".3f") for key in (*SIMILARITIES, "analogies")),
+            spread([one["words"] for one in found], ",.0f"),
+        ]
+        for name, found in scores.items()
+    ]
+    return Section(
+        title="Quality of one pass",
+        columns=("", *SIMILARITIES, "analogies", "words with a vector"),
+        rows=rows,
+        notes=(
+            f"{setting.corpus['frequent_types']:,} words of the text occur at least 5 times.",
+            "Spearman's correlation for the similarities; for the analogies the share that 3CosAdd "
+            "gets right, looking among all words. The sets are those in gensim's package. "
+            "Questions with a word that has no vector are left out. All vectors are scored by "
+            "`stream_w2v.evaluation`.",
+            f"Median and range over {len(next(iter(scores.values())))} seeds.",
+        ),
+        raw=scores,
+    )
