@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_w2v.connectors import FileSource, files, inputs
@@ -38,12 +38,18 @@ COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
     "xz": lzma.compress,
 }
 # The bytes that decide about cuts, crowded together, and a few others.
-contents = st.lists(
-    st.sampled_from([b"\n", b" ", b"a", b"bcdefgh", b"\r\n", b"\0", b"\t"])
-    | st.text(max_size=5).map(lambda text: text.encode())
-    | st.binary(max_size=5),
-    max_size=60,
-).map(b"".join)
+contents = (
+    st.lists(
+        st.sampled_from([b"\n", b" ", b"a", b"bcdefgh", b"\r\n", b"\0", b"\t"])
+        | st.text(max_size=5).map(lambda text: text.encode())
+        | st.binary(max_size=5),
+        max_size=60,
+    )
+    .map(b"".join)
+    # Hypothesis finds the magic numbers in the source, but backwards too these are to be texts.
+    .filter(lambda content: not content.startswith(inputs._MAGICS))
+    .filter(lambda content: not content[::-1].startswith(inputs._MAGICS))
+)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +156,7 @@ def test_a_long_word_is_cut_between_characters(tmp_path: Path) -> None:
     ]
 
 
+@settings(deadline=None)  # files on a busy machine take their time
 @given(contents, st.integers(4, 40), st.booleans())
 @example(b"", 4, True)
 @example(b"abcd", 4, True)
@@ -165,6 +172,7 @@ def test_records_are_cut_as_documented(content: bytes, limit: int, ended: bool) 
     )
 
 
+@settings(deadline=None)
 @given(contents, st.integers(1, 300), st.integers(4, 40))
 def test_batches_never_change_the_records(
     scratch: Path, content: bytes, batch_bytes: int, limit: int
@@ -175,6 +183,7 @@ def test_batches_never_change_the_records(
     assert records == naive_records(content.removeprefix(BOM), limit)
 
 
+@settings(deadline=None)
 @given(contents, st.sampled_from(list(COMPRESSED)), st.integers(1, 300), st.integers(0, 300))
 def test_a_compressed_file_has_the_records_of_the_plain_one(
     scratch: Path, content: bytes, form: str, batch_bytes: int, split: int
@@ -185,6 +194,7 @@ def test_a_compressed_file_has_the_records_of_the_plain_one(
     assert read(scratch, batch_bytes=batch_bytes) == naive_records(content.removeprefix(BOM), 999)
 
 
+@settings(deadline=None)
 @given(
     content=contents,
     form=st.sampled_from(["", *COMPRESSED]),
@@ -503,6 +513,7 @@ def test_a_compressed_file_cut_anywhere_gives_its_whole_records_and_an_error(
             assert records == whole_lines(zlib.decompressobj(31).decompress(packed[:cut]))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(COMPRESSED)), st.binary(min_size=1, max_size=9), st.integers(0, 10**6))
 def test_damage_is_an_error_that_says_where(
     scratch: Path, form: str, damage: bytes, place: int
