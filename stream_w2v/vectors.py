@@ -289,7 +289,9 @@ class KeyedVectors:
         squares = np.einsum("ij,ij->i", self.vectors, self.vectors, dtype=np.float64)
         lengths = np.sqrt(squares)
         lengths[lengths == 0] = 1
-        return _frozen(np.divide(self.vectors, lengths[:, None], dtype=np.float32))
+        units = np.empty_like(self.vectors)
+        np.divide(self.vectors, lengths[:, None], out=units, casting="same_kind")
+        return _frozen(units)
 
 
 class _Unknown:
