@@ -1,1 +1,22 @@
-"""Streaming word2vec."""
+"""Word vectors from text that never stops arriving."""
+
+from stream_w2v.config import Config
+from stream_w2v.errors import StreamW2VError
+from stream_w2v.model import Word2Vec
+from stream_w2v.noise import NoiseDistribution
+from stream_w2v.stream import Batch, Positions, Sink, Source
+from stream_w2v.vectors import KeyedVectors
+from stream_w2v.vocabulary import Vocabulary
+
+__all__ = [
+    "Batch",
+    "Config",
+    "KeyedVectors",
+    "NoiseDistribution",
+    "Positions",
+    "Sink",
+    "Source",
+    "StreamW2VError",
+    "Vocabulary",
+    "Word2Vec",
+]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stream_w2v.config import CUSTOM_TEXT, Config, Tokenizer
 from stream_w2v.errors import DivergedError, FormatError
 from stream_w2v.kernel import learn as kernel
-from stream_w2v.kernel.learn import COUNTERS, CURSOR, OPTIONS, Scratch, Weights
+from stream_w2v.kernel.learn import CHUNK, COUNTERS, CURSOR, OPTIONS, Scratch, Weights
 from stream_w2v.kernel.memory import aligned_zeros, stride_of
 from stream_w2v.kernel.tokenise import PIECE_TOKENS
 from stream_w2v.kernel.window import BLOCK
@@ -161,9 +161,8 @@ class Word2Vec:
             counters["evicted"] += len(gone)
             for array in self._weights:
                 array[gone] = 0.0
-            self.noise.arrays.masses[gone] = 0.0
             # The table may not name a row that another word is about to get.
-            self.noise.rebuild(self.vocabulary.rows_end)
+            self.noise.rebuild(self.vocabulary.arrays.rows["count"][: self.vocabulary.rows_end])
 
     def _reserve(self, capacity: int) -> None:
         used = len(self._weights.input_windows)
@@ -309,26 +308,28 @@ def _weights(capacity: int, vector_size: int) -> Weights:
 
 
 def _scratch(config: Config) -> Scratch:
-    blocks = -(-(config.negative + 1) // kernel.WIDE)
-    inputs = 2 * config.window + 2
+    outputs = np.arange(config.negative + 1)
+    lanes = outputs // kernel.WIDE * BLOCK + outputs % kernel.WIDE
+    width = int(lanes[-1]) // BLOCK * BLOCK + BLOCK
     nothing = aligned_zeros(stride_of(config.vector_size))
-    outputs = np.zeros((2, 2, blocks * kernel.WIDE), dtype=np.int64)
-    outputs[:, 1] = nothing.ctypes.data
-    constants = aligned_zeros(2, blocks, 3, 16)
-    # The centre is each window's first output: its target is 1, and it counts once.
-    constants[:, 0, :2, 0] = constants[:, 0, :2, BLOCK] = 1.0
+    targets = aligned_zeros(width)
+    targets[0] = 1.0
     return Scratch(
-        rows=np.zeros(PIECE_TOKENS, dtype=np.int32),
+        found=np.zeros(PIECE_TOKENS, dtype=np.int32),
         kept=np.zeros(PIECE_TOKENS, dtype=np.int32),
-        radii=np.zeros(PIECE_TOKENS + 1, dtype=np.int32),
+        radii=np.zeros(PIECE_TOKENS, dtype=np.int32),
         turns=np.zeros(PIECE_TOKENS + 1, dtype=np.int32),
         input_rates=aligned_zeros(PIECE_TOKENS),
-        output_rates=aligned_zeros(PIECE_TOKENS),
-        window_inputs=np.zeros(inputs, dtype=np.int64),
-        window_rates=np.zeros(inputs, dtype=np.float32),
-        errors=np.zeros((inputs, BLOCK), dtype=np.float32),
-        outputs=outputs,
-        constants=constants,
+        input_addresses=np.zeros(PIECE_TOKENS, dtype=np.int64),
+        other_rates=np.zeros(PIECE_TOKENS, dtype=np.float32),
+        rows=np.zeros(CHUNK * len(outputs), dtype=np.int32),
+        lanes=lanes,
+        # What stands between the lanes never counts: its row is the zeros, its weight 0.
+        output_addresses=np.full((CHUNK, width), nothing.ctypes.data, dtype=np.int64),
+        output_weights=aligned_zeros(CHUNK, width),
+        output_rates=aligned_zeros(CHUNK, width),
+        targets=targets,
+        errors=np.zeros((2 * config.window + 1, BLOCK), dtype=np.float32),
         nothing=nothing,
         cursor=np.zeros(1, dtype=CURSOR),
     )

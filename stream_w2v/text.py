@@ -39,7 +39,8 @@ from stream_w2v.stream import Batch
 _TABLE_SIZE = 0x20000
 _BLOCK_WORDS = 1 << 18
 _BLOCK_TEXT = 1 << 21
-_SLACK = 8
+_SLACK = 32
+
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,8 +158,7 @@ class Vocabulary:
 
         freed = self.rows_end - len(self)
         free[freed : freed + len(gone)] = gone[::-1]
-        for name in ("count", "hash", "word_start", "word_length", "stamp"):
-            rows[name][gone] = 0
+        rows[gone] = np.zeros((), dtype=ROW)
         state["rows"] -= len(gone)
         state["total"] = rows["count"].sum()
         packed = np.zeros(len(words), dtype=np.uint8)

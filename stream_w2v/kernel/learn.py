@@ -14,8 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_w2v.kernel.compile import compiled, entry_point, inlined
-from stream_w2v.kernel.lookup import admit, find, stop_waiting, wait, waiting_count
-from stream_w2v.kernel.noise import build_table, draw_row, power, set_mass, staleness
+from stream_w2v.kernel.lookup import (
+    admit,
+    find,
+    prefetch_found,
+    prefetch_slot,
+    stop_waiting,
+    wait,
+    waiting_count,
+)
+from stream_w2v.kernel.noise import build_table, draw_row, power, staleness
 from stream_w2v.kernel.random import advance, below, generator, mix, unit
 from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows
 from stream_w2v.kernel.window import BLOCK, block_loss, prefetch_row, train_block
@@ -25,6 +33,12 @@ DONE, ROWS_FULL, WORDS_FULL, CANDIDATES_FULL = range(4)
 
 WIDE, NARROW = 6, 4
 """Outputs in a block: six fill the registers, four waste fewer when few are left."""
+
+_AHEAD = 8
+"""Words between asking for a row of the vocabulary and reading it."""
+
+CHUNK = 64
+"""Windows whose noise words are drawn together."""
 
 LOSS_EVERY = 256
 """The loss is computed for one window in so many: it would cost 2 % at each."""
@@ -98,40 +112,46 @@ class Scratch(NamedTuple):
 
     Attributes
     ----------
-    rows
+    found
         int32 ``[n]``: the row of each word of the piece in hand, or -1.
     kept
         int32 ``[n]``: the rows of the words that are left.
     radii, turns
         int32 ``[n + 1]``: each centre's window, and how many windows each position is in.
-    input_rates, output_rates
-        float32 ``[n]``, aligned.
-    window_inputs, window_rates
-        int64 and float32 ``[2 w + 1]``: the inputs of the window in hand.
+    input_rates
+        float32 ``[n]``, aligned: the learning rate of each kept word's input row.
+    input_addresses, other_rates
+        int64 and float32 ``[n]``: the input rows of the kept words but the centre, and the rates.
+    rows
+        int32 ``[c * (negative + 1)]``: rows of the outputs of c windows, for drawing.
+    lanes
+        int64 ``[negative + 1]``: where each output of a window is in the next three.
+    output_addresses, output_weights, output_rates
+        int64, float32, float32 ``[c, b * BLOCK]``, aligned: the outputs of c windows, in b blocks.
+    targets
+        float32 ``[b * BLOCK]``, aligned: 1 for the centre, 0 for noise.
     errors
         float32 ``[2 w + 1, BLOCK]``.
-    outputs
-        int64 ``[2, 2, 6 b]``, for b blocks: rows and addresses of the outputs of this window and
-        the next.
-    constants
-        float32 ``[2, b, 3, 16]``, aligned: targets, weights and rates of the same.
     nothing
         float32 ``[stride]``, aligned, 0: the row of an output that does not count.
     cursor
         ``CURSOR`` ``[1]``: where the call in hand is.
     """
 
-    rows: NDArray[np.int32]
+    found: NDArray[np.int32]
     kept: NDArray[np.int32]
     radii: NDArray[np.int32]
     turns: NDArray[np.int32]
     input_rates: NDArray[np.float32]
+    input_addresses: NDArray[np.int64]
+    other_rates: NDArray[np.float32]
+    rows: NDArray[np.int32]
+    lanes: NDArray[np.int64]
+    output_addresses: NDArray[np.int64]
+    output_weights: NDArray[np.float32]
     output_rates: NDArray[np.float32]
-    window_inputs: NDArray[np.int64]
-    window_rates: NDArray[np.float32]
+    targets: NDArray[np.float32]
     errors: NDArray[np.float32]
-    outputs: NDArray[np.int64]
-    constants: NDArray[np.float32]
     nothing: NDArray[np.float32]
     cursor: NDArray[np.void]
 
@@ -159,21 +179,28 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
     option = options[0]
     state = vocabulary.state[0]
     cursor = scratch.cursor[0]
-    rows = vocabulary.rows
-    increment = state.increment
+    rows, found = vocabulary.rows, scratch.found
+    hashes, starts, lengths = tokens.hashes, tokens.starts, tokens.lengths
+    increment, exponent = state.increment, option.ns_exponent
+    # Sums in registers: through memory each addition would wait for the one before.
+    total, mass = 0.0, 0.0
+    status = DONE
     for i in range(first + cursor.word, last):
-        value = tokens.hashes[i]
-        start, length = tokens.starts[i], tokens.lengths[i]
-        row = find(vocabulary, value, tokens.text, start, length)
+        if i + 2 * _AHEAD < last:
+            prefetch_slot(vocabulary, hashes[i + 2 * _AHEAD])
+        if i + _AHEAD < last:
+            prefetch_found(vocabulary, hashes[i + _AHEAD])
+        row = find(vocabulary, hashes[i], tokens.text, starts[i], lengths[i])
         if row >= 0:
-            count = rows[row].count + increment
+            before = rows[row].count
+            count = before + increment
             rows[row].count = count
             rows[row].stamp = piece
-            state.total += increment
-            set_mass(noise, row, power(count, option.ns_exponent))
+            total += increment
+            mass += power(count, exponent) - power(before, exponent)
         else:
+            value, length = hashes[i], lengths[i]
             seen = waiting_count(vocabulary, value) + 1
-            status = DONE
             if seen >= option.min_count:
                 if state.rows == len(rows):
                     status = ROWS_FULL
@@ -186,21 +213,26 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
                 status = CANDIDATES_FULL
             if status != DONE:
                 cursor.word = i - first
-                return status
+                break
             if seen >= option.min_count:
                 stop_waiting(vocabulary, value)
                 count = seen * increment
-                row = admit(vocabulary, value, tokens.text, start, length, count, piece)
-                set_mass(noise, row, power(count, option.ns_exponent))
+                row = admit(vocabulary, value, tokens.text, starts[i], length, count, piece)
+                total += count
+                mass += power(count, exponent)
                 _begin_vectors(weights, row, value, option.seed, option.vector_size)
                 cursor.changed = 1
             else:
                 wait(vocabulary, value)
-        scratch.rows[i - first] = row
+        found[i - first] = row
+    state.total += total
+    noise.state[0].mass += mass
+    if status != DONE:
+        return status
     if cursor.changed:
         # An earlier occurrence in this piece had no row yet, or its row went to another word.
         for i in range(first, last):
-            scratch.rows[i - first] = find(
+            scratch.found[i - first] = find(
                 vocabulary, tokens.hashes[i], tokens.text, tokens.starts[i], tokens.lengths[i]
             )
     cursor.word = 0
@@ -234,46 +266,75 @@ def _thin(rows, count, vocabulary, sample, random, kept):  # type: ignore[no-unt
     return n, random
 
 
-@inlined
-def _draw_outputs(side, centre, random, negative, noise, scratch, output_windows, base, stride):  # type: ignore[no-untyped-def]
-    """Draw the noise words of a window and ask for their rows.
+@compiled
+def _draw(begin, end, random, negative, noise, scratch, output_windows, base, stride):  # type: ignore[no-untyped-def]
+    """Choose the outputs of the windows ``begin..end - 1``: the centres and their noise words.
 
-    One that was drawn before counts at its first place, one that equals the centre not at all;
-    their own places go to the row of zeros, so that no row stands in a block twice.
+    Of each output its address, its weight and its windows so far are put where the window kernel
+    reads them. A noise word that was drawn before counts at its first place, one that equals the
+    centre not at all; their own places go to the row of zeros, so that no row stands in a block
+    twice. Returns the generator's state.
     """
-    rows = scratch.outputs[side, 0]
-    addresses = scratch.outputs[side, 1]
-    constants = scratch.constants[side]
-    table = noise.table
-    size = noise.state[0].size
+    kept, rows, lanes = scratch.kept, scratch.rows, scratch.lanes
+    table, size = noise.table, noise.state[0].size
+    addresses = scratch.output_addresses
+    weights, rates = scratch.output_weights, scratch.output_rates
     nothing = scratch.nothing.ctypes.data
-    rows[0] = centre
-    for j in range(1, negative + 1):
-        random = advance(random)
-        row = draw_row(table, size, mix(random))
-        weight = np.float32(1.0)
-        address = base + row * stride
-        block, lane = j // WIDE, j % WIDE
-        for k in range(j):
-            if rows[k] == row:
-                if k > 0:
-                    more = constants[k // WIDE, 1, k % WIDE] + np.float32(1.0)
-                    constants[k // WIDE, 1, k % WIDE] = more
-                    constants[k // WIDE, 1, k % WIDE + BLOCK] = more
-                weight = np.float32(0.0)
-                address = nothing
-                row = -1
-                break
-        rows[j] = row
-        addresses[j] = address
-        constants[block, 1, lane] = weight
-        constants[block, 1, lane + BLOCK] = weight
-        if row >= 0:
-            windows = output_windows[row]
-            constants[block, 2, lane] = windows
-            output_windows[row] = windows + np.float32(1.0)
-            prefetch_row(address, stride)
+    outputs = negative + 1
+    # Simple loops, one thing at a time: the processor overlaps their many cache misses.
+    for c in range(end - begin):
+        rows[c * outputs] = kept[begin + c]
+        for j in range(1, outputs):
+            random = advance(random)
+            rows[c * outputs + j] = draw_row(table, size, mix(random))
+    for c in range(end - begin):
+        drawn = rows[c * outputs : (c + 1) * outputs]
+        # A filter of 64 bits finds most windows free of repetitions.
+        seen = np.uint64(0)
+        for j in range(outputs):
+            row = drawn[j]
+            bit = np.uint64(1) << np.uint64(row & 63)
+            first = j if seen & bit == 0 else _first_place(drawn, row)
+            seen |= bit
+            lane = lanes[j]
+            if first == j:
+                windows = output_windows[row]
+                output_windows[row] = windows + np.float32(1.0)
+                rates[c, lane] = windows
+                weights[c, lane] = np.float32(1.0)
+                addresses[c, lane] = base + row * stride
+            else:
+                if first > 0:
+                    weights[c, lanes[first]] += np.float32(1.0)
+                weights[c, lane] = np.float32(0.0)
+                addresses[c, lane] = nothing
     return random
+
+
+@compiled
+def _first_place(drawn, row):  # type: ignore[no-untyped-def]
+    """Return where a row stands first."""
+    place = 0
+    while drawn[place] != row:
+        place += 1
+    return place
+
+
+@inlined
+def _six(values, start):  # type: ignore[no-untyped-def]
+    return (
+        values[start],
+        values[start + 1],
+        values[start + 2],
+        values[start + 3],
+        values[start + 4],
+        values[start + 5],
+    )
+
+
+@inlined
+def _four(values, start):  # type: ignore[no-untyped-def]
+    return (values[start], values[start + 1], values[start + 2], values[start + 3])
 
 
 @compiled
@@ -282,24 +343,22 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
     option = options[0]
     counter = counters[0]
     kept, radii, turns = scratch.kept, scratch.radii, scratch.turns
-    input_rates, output_rates = scratch.input_rates, scratch.output_rates
+    input_rates = scratch.input_rates
     input_windows, output_windows = weights.input_windows, weights.output_windows
-    per_row = option.schedule == PER_ROW
     start, slope, floor = option.rate_start, option.rate_slope, option.min_learning_rate
-    negative = option.negative
+    negative, window = option.negative, option.window
     stride = weights.input_vectors.strides[0]
     input_base = weights.input_vectors.ctypes.data
     output_base = weights.output_vectors.ctypes.data
-    window_inputs, window_rates = scratch.window_inputs, scratch.window_rates
-    inputs_at, rates_at = window_inputs.ctypes.data, window_rates.ctypes.data
-    errors_at = scratch.errors.ctypes.data
-    blocks = scratch.constants.shape[1]
+    targets_at, errors_at = scratch.targets.ctypes.data, scratch.errors.ctypes.data
+    blocks = scratch.output_addresses.shape[1] // BLOCK
+    chunk = len(scratch.output_addresses)
 
     # The windows come first, for they say how often each row takes part.
     turns[: n + 1] = 0
     for c in range(n):
         random = advance(random)
-        radius = 1 + below(mix(random), option.window)
+        radius = 1 + below(mix(random), window)
         radii[c] = radius
         turns[max(0, c - radius)] += 1
         turns[min(n, c + radius + 1)] -= 1
@@ -307,74 +366,77 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
     for p in range(n):
         within += turns[p]
         row = kept[p]
+        if p <= window:
+            prefetch_row(input_base + row * stride, stride)
         # A centre is no context of its own.
         input_rates[p] = input_windows[row]
         input_windows[row] += np.float32(within - 1)
-        output_rates[p] = output_windows[row]
-        output_windows[row] += np.float32(1.0)
+    per_row = option.schedule == PER_ROW
     common = np.float32(
         common_rate(option.schedule, option.learning_rate, floor, option.rate_tokens, words)
     )
     if per_row:
         rates_from_windows(input_rates.ctypes.data, n, start, slope, floor)
-        rates_from_windows(output_rates.ctypes.data, n, start, slope, floor)
     else:
         input_rates[:n] = common
-        output_rates[:n] = common
 
-    for ahead in range(n + 1):
-        # The noise words of the next window are drawn and asked for while this one trains.
-        if ahead < n:
-            random = _draw_outputs(
-                ahead & 1, kept[ahead], random, negative, noise, scratch, output_windows,
-                output_base, stride,
-            )  # fmt: skip
-            prefetch_row(output_base + kept[ahead] * stride, stride)
-            entering = ahead + option.window
-            if entering < n:
-                prefetch_row(input_base + kept[entering] * stride, stride)
-        c = ahead - 1
-        if c < 0:
-            continue
-        constants = scratch.constants[c & 1]
-        addresses = scratch.outputs[c & 1, 1]
-        for block in range(blocks):
-            if per_row:
-                rates_from_windows(constants[block, 2].ctypes.data, BLOCK, start, slope, floor)
-            else:
-                constants[block, 2, :] = common
-        constants[0, 2, 0] = output_rates[c]
-        addresses[0] = output_base + kept[c] * stride
-        m = 0
-        for p in range(max(0, c - radii[c]), min(n, c + radii[c] + 1)):
-            if p != c:
-                window_inputs[m] = input_base + kept[p] * stride
-                window_rates[m] = input_rates[p]
-                m += 1
-        window_inputs[m] = window_inputs[0]
-        sampled = counter.windows % LOSS_EVERY == 0
-        for block in range(blocks):
-            constants_at = constants[block].ctypes.data
-            o = block * WIDE
-            width = min(negative + 1 - o, WIDE)
-            if width > NARROW:
-                wide = (
-                    addresses[o],
-                    addresses[o + 1],
-                    addresses[o + 2],
-                    addresses[o + 3],
-                    addresses[o + 4],
-                    addresses[o + 5],
-                )
-                train_block(inputs_at, rates_at, m, wide, constants_at, errors_at, stride)
-            else:
-                narrow = (addresses[o], addresses[o + 1], addresses[o + 2], addresses[o + 3])
-                train_block(inputs_at, rates_at, m, narrow, constants_at, errors_at, stride)
+    # The inputs of a window stand side by side if its centre is left out: `addresses` and `rates`
+    # are those of all kept words but the centre, and moving on changes one of each.
+    addresses, rates = scratch.input_addresses, scratch.other_rates
+    for p in range(1, n):
+        addresses[p - 1] = input_base + kept[p] * stride
+        rates[p - 1] = input_rates[p]
+    addresses[n - 1] = scratch.nothing.ctypes.data
+
+    for begin in range(0, n, chunk):
+        end = min(n, begin + chunk)
+        random = _draw(
+            begin, end, random, negative, noise, scratch, output_windows, output_base, stride
+        )
+        if per_row:
+            values = scratch.output_rates.ctypes.data
+            rates_from_windows(values, (end - begin) * blocks * BLOCK, start, slope, floor)
+        else:
+            scratch.output_rates[:] = common
+        for c in range(begin, end):
+            if c > 0:
+                addresses[c - 1] = input_base + kept[c - 1] * stride
+                rates[c - 1] = input_rates[c - 1]
+            if c + window + 1 < n:
+                prefetch_row(addresses[c + window], stride)
+            low = max(0, c - radii[c])
+            m = min(n - 1, c + radii[c]) - low
+            inputs_at = addresses.ctypes.data + 8 * low
+            rates_at = rates.ctypes.data + 4 * low
+            sampled = counter.windows % LOSS_EVERY == 0
+            outputs = scratch.output_addresses[c - begin]
+            following = scratch.output_addresses[min(c + 1, end - 1) - begin]
+            for block in range(blocks):
+                o = block * BLOCK
+                weights_at = scratch.output_weights[c - begin, o:].ctypes.data
+                output_rates_at = scratch.output_rates[c - begin, o:].ctypes.data
+                width = min(negative + 1 - block * WIDE, WIDE)
+                if width > NARROW:
+                    train_block(
+                        inputs_at, rates_at, m, _six(outputs, o), _six(following, o),
+                        targets_at + 4 * o, weights_at, output_rates_at, errors_at, stride,
+                    )  # fmt: skip
+                else:
+                    train_block(
+                        inputs_at, rates_at, m, _four(outputs, o), _four(following, o),
+                        targets_at + 4 * o, weights_at, output_rates_at, errors_at, stride,
+                    )  # fmt: skip
+                if sampled:
+                    counter.loss += block_loss(
+                        m,
+                        width,
+                        scratch.targets[o:],
+                        scratch.output_weights[c - begin, o:],
+                        scratch.errors,
+                    )
             if sampled:
-                counter.loss += block_loss(m, width, constants[block], scratch.errors)
-        if sampled:
-            counter.loss_pairs += m
-        counter.windows += 1
+                counter.loss_pairs += m
+            counter.windows += 1
 
 
 @compiled
@@ -391,11 +453,8 @@ def _age(vocabulary, noise, options, words):  # type: ignore[no-untyped-def]
         state.increment = 1.0
         state.total *= scale
         for row in range(state.rows_end):
-            count = vocabulary.rows[row].count * scale
-            vocabulary.rows[row].count = count
-            mass = power(count, options[0].ns_exponent) if count > 0.0 else 0.0
-            noise.masses[row] = mass
-        build_table(noise, state.rows_end)
+            vocabulary.rows[row].count *= scale
+        build_table(noise, vocabulary.rows[: state.rows_end]["count"], options[0].ns_exponent)
 
 
 @entry_point
@@ -431,10 +490,11 @@ def learn(tokens, pieces, vocabulary, noise, weights, scratch, options, counters
         if status != DONE:
             return status
         if staleness(noise.state[0]) > option.noise_staleness:
-            build_table(noise, vocabulary.state[0].rows_end)
+            known = vocabulary.rows[: vocabulary.state[0].rows_end]
+            build_table(noise, known["count"], option.ns_exponent)
         random = generator(option.seed, np.uint64(counter.pieces))
         n, random = _thin(
-            scratch.rows, last - first, vocabulary, option.sample, random, scratch.kept
+            scratch.found, last - first, vocabulary, option.sample, random, scratch.kept
         )
         if n >= 2:
             _train(n, noise, weights, scratch, options, counters, counter.words, random)

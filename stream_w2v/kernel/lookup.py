@@ -14,17 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_w2v.kernel.compile import compiled, entry_point, inlined
+from stream_w2v.kernel.simd import load_bytes, prefetch
 
 ROW = np.dtype(
     [
         ("count", np.float64),  # occurrences, in units of the increment at its time
+        ("stamp", np.int64),  # the piece in which it last occurred
         ("hash", np.uint64),
         ("word_start", np.int64),  # where its bytes are in `words`
         ("word_length", np.int64),  # 0: the row is free
-        ("stamp", np.int64),  # the piece in which it last occurred
+        ("prefix", np.uint64, 3),  # its first 24 bytes, and zeros
     ]
 )
-"""What the vocabulary knows of a row."""
+"""What the vocabulary knows of a row: one cache line, and nearly every word fits in it."""
+
+ROW_BYTES = ROW.itemsize
+PREFIX_BYTES = 24
 
 VOCABULARY_STATE = np.dtype(
     [
@@ -73,18 +78,39 @@ _LOW_HALF = np.uint64(0xFFFFFFFF)
 
 
 @inlined
-def _same_word(words, word_start, text, start, length):  # type: ignore[no-untyped-def]
-    for k in range(length):  # noqa: SIM110 - numba compiles no all()
-        if words[word_start + k] != text[start + k]:
+def _prefix(address, length):  # type: ignore[no-untyped-def]
+    """Load up to eight bytes, the rest zero. Seven bytes beyond the word must be readable."""
+    value = load_bytes(address)
+    if length < 8:
+        value &= (np.uint64(1) << np.uint64(8 * length)) - np.uint64(1)
+    return value
+
+
+@inlined
+def _same_word(words, row, text, start, length):  # type: ignore[no-untyped-def]
+    """Compare byte for byte, eight at a time."""
+    if row.word_length != length:
+        return False
+    address = text.ctypes.data + start
+    if row.prefix[0] != _prefix(address, length):
+        return False
+    if length > 8 and row.prefix[1] != _prefix(address + 8, length - 8):
+        return False
+    if length > 16 and row.prefix[2] != _prefix(address + 16, length - 16):
+        return False
+    for k in range(PREFIX_BYTES, length):  # noqa: SIM110 - numba compiles no all()
+        if words[row.word_start + k] != text[start + k]:
             return False
     return True
 
 
 @inlined
 def find(vocabulary, value, text, start, length):  # type: ignore[no-untyped-def]
-    """Return the row of a word (hash, and its bytes in ``text``), or -1."""
+    """Return the row of a word (hash, and its bytes in ``text``), or -1.
+
+    ``text`` must go on for 8 bytes after the word.
+    """
     table = vocabulary.table
-    rows = vocabulary.rows
     mask = np.uint64(len(table) - 1)
     slot = value & mask
     while True:
@@ -93,11 +119,23 @@ def find(vocabulary, value, text, start, length):  # type: ignore[no-untyped-def
             return -1
         if (entry ^ value) & _HIGH_HALF == 0:
             row = np.int64(entry & _LOW_HALF) - 1
-            if rows[row].word_length == length and _same_word(
-                vocabulary.words, rows[row].word_start, text, start, length
-            ):
+            if _same_word(vocabulary.words, vocabulary.rows[row], text, start, length):
                 return row
         slot = (slot + np.uint64(1)) & mask
+
+
+@inlined
+def prefetch_slot(vocabulary, value):  # type: ignore[no-untyped-def]
+    """Ask for the slot of a word that is soon looked up."""
+    slot = value & np.uint64(len(vocabulary.table) - 1)
+    prefetch(vocabulary.table.ctypes.data + 8 * np.int64(slot))
+
+
+@inlined
+def prefetch_found(vocabulary, value):  # type: ignore[no-untyped-def]
+    """Ask for the row of a word that is soon looked up, once its slot has arrived."""
+    entry = vocabulary.table[value & np.uint64(len(vocabulary.table) - 1)] & _LOW_HALF
+    prefetch(vocabulary.rows.ctypes.data + (np.int64(entry) - 1) * ROW_BYTES)
 
 
 @inlined
@@ -136,12 +174,15 @@ def admit(vocabulary, value, text, start, length, count, stamp):  # type: ignore
     for k in range(length):
         words[word_start + k] = text[start + k]
     state.words_end += length
-    state.total += count
     rows[row].count = count
     rows[row].hash = value
     rows[row].word_start = word_start
     rows[row].word_length = length
     rows[row].stamp = stamp
+    address = text.ctypes.data + start
+    for k in range(3):
+        left = length - 8 * k
+        rows[row].prefix[k] = _prefix(address + 8 * k, left) if left > 0 else np.uint64(0)
     _insert(table, value, row)
     return row
 

@@ -37,8 +37,6 @@ class NoiseArrays(NamedTuple):
 
     Attributes
     ----------
-    masses
-        float64 ``[capacity]``, 0 for a free row.
     table
         uint64 ``[capacity]``: an entry's high half is the threshold under which its own row is
         drawn, its low half the row to draw otherwise.
@@ -48,7 +46,6 @@ class NoiseArrays(NamedTuple):
         ``NOISE_STATE`` ``[1]``.
     """
 
-    masses: NDArray[np.float64]
     table: NDArray[np.uint64]
     shares: NDArray[np.float64]
     order: NDArray[np.int64]
@@ -68,13 +65,6 @@ def power(count, exponent):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def set_mass(noise, row, mass):  # type: ignore[no-untyped-def]
-    """Give a row its mass, and keep the sum up to date."""
-    noise.state[0].mass += mass - noise.masses[row]
-    noise.masses[row] = mass
-
-
-@inlined
 def staleness(state):  # type: ignore[no-untyped-def]
     """Bound on the total variation distance between the table and the live distribution."""
     if state.built_mass <= 0.0:
@@ -83,30 +73,31 @@ def staleness(state):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def build_table(noise, rows_end):  # type: ignore[no-untyped-def]
-    """Build the alias table from the masses of the rows below ``rows_end``."""
-    masses, table, shares, order, states = noise
+def build_table(noise, counts, exponent):  # type: ignore[no-untyped-def]
+    """Build the alias table from the counts of the rows: float64, 0 for a free row."""
+    table, shares, order, states = noise
     state = states[0]
+    rows = len(counts)
     mass = 0.0
     heaviest = 0
-    for row in range(rows_end):
-        mass += masses[row]
-        if masses[row] > masses[heaviest]:
+    for row in range(rows):
+        shares[row] = power(counts[row], exponent) if counts[row] > 0.0 else 0.0
+        mass += shares[row]
+        if shares[row] > shares[heaviest]:
             heaviest = row
     # Summed anew, so that no rounding of the running sum lasts.
     state.mass = mass
     state.built_mass = mass
-    state.size = rows_end
     state.rebuilds += 1
+    state.size = rows if mass > 0.0 else 0
     if mass <= 0.0:
-        state.size = 0
         return
     # Rows below the average share from the front, the others from the back.
     small = 0
-    large = rows_end
-    scale = rows_end / mass
-    for row in range(rows_end):
-        shares[row] = masses[row] * scale
+    large = rows
+    scale = rows / mass
+    for row in range(rows):
+        shares[row] *= scale
         if shares[row] < 1.0:
             order[small] = row
             small += 1
@@ -115,7 +106,7 @@ def build_table(noise, rows_end):  # type: ignore[no-untyped-def]
             order[large] = row
     # Each small row is filled up by a large one, which may become small itself. Rows are taken
     # from the ends of both lists, so the list of small ones never runs into the other.
-    while small > 0 and large < rows_end:
+    while small > 0 and large < rows:
         small -= 1
         low = order[small]
         high = order[large]
@@ -130,7 +121,7 @@ def build_table(noise, rows_end):  # type: ignore[no-untyped-def]
         row = order[k]
         threshold = np.uint64(min(shares[row], 0.9999999997) * 4294967296.0)
         table[row] = (threshold << np.uint64(32)) | np.uint64(heaviest)
-    for k in range(large, rows_end):
+    for k in range(large, rows):
         table[order[k]] = (_LOW_HALF << np.uint64(32)) | np.uint64(order[k])
 
 
@@ -145,17 +136,9 @@ def draw_row(table, size, draw):  # type: ignore[no-untyped-def]
 
 
 @entry_point
-def rebuild(noise, rows_end):  # type: ignore[no-untyped-def]
+def rebuild(noise, counts, exponent):  # type: ignore[no-untyped-def]
     """Build the table; for calls from Python."""
-    build_table(noise, rows_end)
-
-
-@entry_point
-def recount(noise, counts, exponent):  # type: ignore[no-untyped-def]
-    """Set every mass from the counts (float64 ``[rows]``; 0 for a free row), and build the table."""
-    for row in range(len(counts)):
-        noise.masses[row] = power(counts[row], exponent) if counts[row] > 0.0 else 0.0
-    build_table(noise, len(counts))
+    build_table(noise, counts, exponent)
 
 
 @entry_point

@@ -91,6 +91,16 @@ def load_address(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def load_bytes(typing: Any, address: Any) -> Any:
+    """Load eight bytes from any address as a uint64, the first one lowest."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_pointer(builder, arguments[0], ir.IntType(64)), align=1)
+
+    return types.uint64(types.int64), generate
+
+
+@intrinsic
 def store(typing: Any, address: Any, value: Any) -> Any:
     """Store 16 floats at an address that is a multiple of 64."""
 
@@ -99,6 +109,19 @@ def store(typing: Any, address: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, float32x16), generate
+
+
+@intrinsic
+def load_twice(typing: Any, address: Any) -> Any:
+    """Load 8 floats from an address that is a multiple of 32 into both halves."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half = ir.VectorType(_F32, LANES // 2)
+        value = builder.load(_pointer(builder, arguments[0], half), align=BYTES // 2)
+        lanes = ir.Constant(_VECTOR_I32, [*range(LANES // 2)] * 2)
+        return builder.shuffle_vector(value, value, lanes)
+
+    return float32x16(types.int64), generate
 
 
 @intrinsic
@@ -231,16 +254,20 @@ def sigmoid(value):  # type: ignore[no-untyped-def]
     return divide(one, add(one, exponential(subtract(splat(0.0), limited))))
 
 
+def _prefetch(builder: Any, address: Any) -> None:
+    byte = ir.IntType(8)
+    kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _I32, _I32, _I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    # For reading, to be kept in every cache, data.
+    builder.call(function, [_pointer(builder, address, byte), _I32(0), _I32(3), _I32(1)])
+
+
 @intrinsic
 def prefetch(typing: Any, address: Any) -> Any:
-    """Ask for the cache line at an address, soon to be written."""
+    """Ask for the cache line at an address."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        byte = ir.IntType(8)
-        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _I32, _I32, _I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        pointer = _pointer(builder, arguments[0], byte)
-        builder.call(function, [pointer, _I32(0), _I32(3), _I32(1)])
+        _prefetch(builder, arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
@@ -280,6 +307,20 @@ def load_each(typing: Any, addresses: Any, offset: Any) -> Any:
         return _pack(context, builder, kind, values)
 
     return kind(addresses, types.int64), generate
+
+
+@intrinsic
+def prefetch_each(typing: Any, addresses: Any, offset: Any) -> Any:
+    """Ask for the cache line at ``address + offset`` for each address of a tuple."""
+    count = len(addresses)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, offset = arguments
+        for row in _unpack(builder, rows, count):
+            _prefetch(builder, builder.add(row, offset))
+        return context.get_dummy_value()
+
+    return types.void(addresses, types.int64), generate
 
 
 @intrinsic

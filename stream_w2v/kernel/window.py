@@ -31,8 +31,10 @@ from stream_w2v.kernel.simd import (
     load,
     load_address,
     load_each,
+    load_twice,
     multiply,
     prefetch,
+    prefetch_each,
     sigmoid,
     store,
     store_each_sum,
@@ -56,34 +58,41 @@ def _pair_errors(x0, x1, ys, row_bytes, targets, weights):  # type: ignore[no-un
     sums = zeros_like(ys, 2)
     for offset in range(0, row_bytes, BYTES):
         sums = add_products(sums, x0, x1, ys, offset)
-    return multiply(load(weights), subtract(load(targets), sigmoid(sum_lanes(sums))))
+    return multiply(weights, subtract(targets, sigmoid(sum_lanes(sums))))
 
 
 @compiled
-def train_block(inputs, rates, m, ys, constants, errors, row_bytes):  # type: ignore[no-untyped-def]
-    """Train the inputs of a window against one block of outputs.
+def train_block(  # type: ignore[no-untyped-def]
+    inputs, input_rates, m, ys, following, targets, weights, output_rates, errors, row_bytes
+):
+    """Train the inputs of a window against one block of outputs. Every argument is an address.
 
     Parameters
     ----------
     inputs
-        address of int64 ``[m + 1]``, the addresses of the rows; the last is read if m is odd, and
-        its row is not used.
-    rates
-        address of float32 ``[m]``, learning rates of the inputs.
+        int64 ``[m + 1]``, the addresses of the rows; the last is read if m is odd, and its row is
+        not used.
+    input_rates
+        float32 ``[m]``, learning rates of the inputs.
+    m
+        The number of inputs, itself.
     ys
-        tuple of addresses, all different.
-    constants
-        address of float32 ``[3, 16]``, aligned: t_j, w_j and q_j of the block, each twice over.
+        A tuple of the outputs' addresses, all different but for rows of weight 0.
+    following
+        A tuple as long, of the next window: its rows are asked for while this one trains.
+    targets, weights, output_rates
+        float32 ``[BLOCK]``, aligned to 32 bytes: t_j, w_j and q_j.
     errors
-        address of float32 ``[m + 1, BLOCK]``, written: e_ij.
+        float32 ``[m + 1, BLOCK]``, written: e_ij.
     row_bytes
-        bytes of a row, a multiple of 64.
+        Bytes of a row, itself; a multiple of 64.
     """
-    targets, weights, output_rates = constants, constants + BYTES, constants + 2 * BYTES
+    target = load_twice(targets)
+    weight = load_twice(weights)
     for i in range(0, m, 2):
         x0 = load_address(inputs + 8 * i)
         x1 = load_address(inputs + 8 * i + 8)
-        pair = _pair_errors(x0, x1, ys, row_bytes, targets, weights)
+        pair = _pair_errors(x0, x1, ys, row_bytes, target, weight)
         store_unaligned(errors + 4 * BLOCK * i, pair)
     for offset in range(0, row_bytes, BYTES):
         values = load_each(ys, offset)
@@ -94,31 +103,31 @@ def train_block(inputs, rates, m, ys, constants, errors, row_bytes):  # type: ig
             x = load(x_address)
             gradients = add_weighted(gradients, row_errors, x)
             step = weighted_sum(row_errors, values)
-            store(x_address, fma(broadcast(rates + 4 * i), step, x))
+            store(x_address, fma(broadcast(input_rates + 4 * i), step, x))
         store_each_sum(ys, offset, values, output_rates, gradients)
+        # Spread out, because only so many lines can be on their way at a time.
+        prefetch_each(following, offset)
 
 
 @compiled
-def block_loss(m, width, constants, errors):  # type: ignore[no-untyped-def]
+def block_loss(m, width, targets, weights, errors):  # type: ignore[no-untyped-def]
     """Sum over inputs and outputs of ``-w log s(.)``, from the errors of a trained block.
 
-    ``constants`` is the block's float32 ``[3, 16]`` and ``errors`` the float32 ``[m, BLOCK]`` that
+    ``targets`` and ``weights`` are float32 ``[BLOCK]``, ``errors`` the float32 ``[m, BLOCK]`` that
     :func:`train_block` wrote. For the centre 1 - e is the probability that the model gave it, for
     noise 1 + e / w.
     """
     loss = 0.0
     for i in range(m):
         for j in range(width):
-            target = constants[0, j]
-            weight = constants[1, j]
-            if weight > 0:
-                error = np.float64(errors[i, j]) / weight
-                loss -= weight * np.log(1.0 - error if target > 0 else 1.0 + error)
+            if weights[j] > 0:
+                error = np.float64(errors[i, j]) / weights[j]
+                loss -= weights[j] * np.log(1.0 - error if targets[j] > 0 else 1.0 + error)
     return loss
 
 
 @inlined
 def prefetch_row(address, row_bytes):  # type: ignore[no-untyped-def]
     """Ask for the start of a row."""
-    for offset in range(0, min(row_bytes, _PREFETCHED_BYTES), 64):
+    for offset in range(0, min(row_bytes, _PREFETCHED_BYTES), BYTES):
         prefetch(address + offset)
