@@ -44,7 +44,8 @@ def measure(setting: Setting) -> Section:
     """Train one pass with each side and score the vectors with the same code."""
     vectors = setting.folder / "quality.bin"
     scores: dict[str, list[dict[str, float]]] = {name: [] for name, _, _ in SIDES}
-    for seed in SEEDS[:1] if setting.quick else SEEDS:
+    seeds = SEEDS[:1] if setting.quick else SEEDS
+    for seed in seeds:
         for name, module, options in SIDES:
             say(f"quality: {name}, seed {seed}")
             made = work(
@@ -69,7 +70,7 @@ def measure(setting: Setting) -> Section:
             "gets right, looking among all words. The sets are those in gensim's package. "
             "Questions with a word that has no vector are left out. All vectors are scored by "
             "`stream_w2v.evaluation`.",
-            f"Median and range over {len(next(iter(scores.values())))} seeds.",
+            f"Seeds: {', '.join(map(str, seeds))}. Median and range.",
         ),
         raw=scores,
     )

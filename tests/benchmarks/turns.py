@@ -31,6 +31,8 @@ def middle(values: Sequence[float], form: str = ".3g", unit: str = "") -> str:
 
 
 def spread(values: Sequence[float], form: str = ".3g", unit: str = "") -> str:
-    """Write the median with the smallest and the largest value."""
+    """Write the median with the smallest and the largest value, if there are several."""
+    if len(values) == 1:
+        return middle(values, form, unit)
     low, high = min(values), max(values)
     return f"{middle(values, form)}{unit} ({low:{form}} to {high:{form}})"
