@@ -329,7 +329,7 @@ def _scratch(config: Config) -> Scratch:
         output_weights=aligned_zeros(CHUNK, width),
         output_rates=aligned_zeros(CHUNK, width),
         targets=targets,
-        errors=np.zeros((2 * config.window + 1, BLOCK), dtype=np.float32),
+        errors=np.zeros((3, 2 * config.window + 1, BLOCK), dtype=np.float32),
         nothing=nothing,
         cursor=np.zeros(1, dtype=CURSOR),
     )

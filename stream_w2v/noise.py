@@ -34,7 +34,8 @@ class NoiseDistribution:
     @property
     def staleness(self) -> float:
         """Bound on the total variation distance between the table and the live distribution."""
-        return float(kernel.staleness(self.arrays.state[0]))
+        state = self.arrays.state[0]
+        return float(kernel.staleness.py_func(state["mass"], state["built_mass"]))
 
     @property
     def rebuilds(self) -> int:

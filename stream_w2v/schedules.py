@@ -73,5 +73,6 @@ class Schedule:
         if self.code == rates.PER_ROW:
             each = (self.start + self.slope * windows.astype(np.float64)) ** -0.75
             return np.maximum(each, self.floor)
-        rate = rates.common_rate(self.code, self.learning_rate, self.floor, self.tokens, tokens)
+        common_rate = rates.common_rate.py_func
+        rate = common_rate(self.code, self.learning_rate, self.floor, self.tokens, tokens)
         return np.full(len(windows), rate)

@@ -26,6 +26,7 @@ from stream_w2v.kernel.lookup import (
 from stream_w2v.kernel.noise import build_table, draw_row, power, staleness
 from stream_w2v.kernel.random import advance, below, generator, mix, unit
 from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows
+from stream_w2v.kernel.simd import load_address
 from stream_w2v.kernel.window import BLOCK, block_loss, prefetch_row, train_block
 
 DONE, ROWS_FULL, WORDS_FULL, CANDIDATES_FULL = range(4)
@@ -36,6 +37,9 @@ WIDE, NARROW = 6, 4
 
 _AHEAD = 8
 """Words between asking for a row of the vocabulary and reading it."""
+
+_WINDOWS_AHEAD = 2
+"""Windows between asking for a row and training it: one is too short for main memory."""
 
 CHUNK = 64
 """Windows whose noise words are drawn together."""
@@ -131,7 +135,7 @@ class Scratch(NamedTuple):
     targets
         float32 ``[b * BLOCK]``, aligned: 1 for the centre, 0 for noise.
     errors
-        float32 ``[2 w + 1, BLOCK]``.
+        float32 ``[3, 2 w + 1, BLOCK]``: of the window in hand, see ``window.train_block``.
     nothing
         float32 ``[stride]``, aligned, 0: the row of an output that does not count.
     cursor
@@ -321,20 +325,20 @@ def _first_place(drawn, row):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _six(values, start):  # type: ignore[no-untyped-def]
+def _four(addresses):  # type: ignore[no-untyped-def]
+    """Read the outputs of a narrow block."""
     return (
-        values[start],
-        values[start + 1],
-        values[start + 2],
-        values[start + 3],
-        values[start + 4],
-        values[start + 5],
+        load_address(addresses),
+        load_address(addresses + 8),
+        load_address(addresses + 16),
+        load_address(addresses + 24),
     )
 
 
 @inlined
-def _four(values, start):  # type: ignore[no-untyped-def]
-    return (values[start], values[start + 1], values[start + 2], values[start + 3])
+def _six(addresses):  # type: ignore[no-untyped-def]
+    """Read the outputs of a wide block."""
+    return (*_four(addresses), load_address(addresses + 32), load_address(addresses + 40))
 
 
 @compiled
@@ -350,9 +354,13 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
     stride = weights.input_vectors.strides[0]
     input_base = weights.input_vectors.ctypes.data
     output_base = weights.output_vectors.ctypes.data
+    part_bytes = scratch.errors.strides[0]
     targets_at, errors_at = scratch.targets.ctypes.data, scratch.errors.ctypes.data
-    blocks = scratch.output_addresses.shape[1] // BLOCK
-    chunk = len(scratch.output_addresses)
+    outputs_at = scratch.output_addresses.ctypes.data
+    weights_at = scratch.output_weights.ctypes.data
+    output_rates_at = scratch.output_rates.ctypes.data
+    chunk, width = scratch.output_addresses.shape
+    blocks = width // BLOCK
 
     # The windows come first, for they say how often each row takes part.
     turns[: n + 1] = 0
@@ -366,7 +374,7 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
     for p in range(n):
         within += turns[p]
         row = kept[p]
-        if p <= window:
+        if p < window + _WINDOWS_AHEAD:
             prefetch_row(input_base + row * stride, stride)
         # A centre is no context of its own.
         input_rates[p] = input_windows[row]
@@ -380,12 +388,13 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
     else:
         input_rates[:n] = common
 
-    # The inputs of a window stand side by side if its centre is left out: `addresses` and `rates`
-    # are those of all kept words but the centre, and moving on changes one of each.
-    addresses, rates = scratch.input_addresses, scratch.other_rates
+    # The inputs of a window stand side by side if its centre is left out: `addresses` and
+    # `other_rates` are of all kept words but the centre, and moving on changes one of each.
+    addresses, other_rates = scratch.input_addresses, scratch.other_rates
+    addresses_at, rates_at = addresses.ctypes.data, other_rates.ctypes.data
     for p in range(1, n):
         addresses[p - 1] = input_base + kept[p] * stride
-        rates[p - 1] = input_rates[p]
+        other_rates[p - 1] = input_rates[p]
     addresses[n - 1] = scratch.nothing.ctypes.data
 
     for begin in range(0, n, chunk):
@@ -394,45 +403,43 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
             begin, end, random, negative, noise, scratch, output_windows, output_base, stride
         )
         if per_row:
-            values = scratch.output_rates.ctypes.data
-            rates_from_windows(values, (end - begin) * blocks * BLOCK, start, slope, floor)
+            rates_from_windows(output_rates_at, (end - begin) * width, start, slope, floor)
         else:
             scratch.output_rates[:] = common
         for c in range(begin, end):
             if c > 0:
                 addresses[c - 1] = input_base + kept[c - 1] * stride
-                rates[c - 1] = input_rates[c - 1]
-            if c + window + 1 < n:
-                prefetch_row(addresses[c + window], stride)
+                other_rates[c - 1] = input_rates[c - 1]
+            entering = c + window + _WINDOWS_AHEAD
+            if entering < n:
+                prefetch_row(addresses[entering - 1], stride)
             low = max(0, c - radii[c])
             m = min(n - 1, c + radii[c]) - low
-            inputs_at = addresses.ctypes.data + 8 * low
-            rates_at = rates.ctypes.data + 4 * low
+            inputs = addresses_at + 8 * low
+            rates = rates_at + 4 * low
             sampled = counter.windows % LOSS_EVERY == 0
-            outputs = scratch.output_addresses[c - begin]
-            following = scratch.output_addresses[min(c + 1, end - 1) - begin]
+            now = c - begin
+            soon = min(c + _WINDOWS_AHEAD, end - 1) - begin
             for block in range(blocks):
-                o = block * BLOCK
-                weights_at = scratch.output_weights[c - begin, o:].ctypes.data
-                output_rates_at = scratch.output_rates[c - begin, o:].ctypes.data
-                width = min(negative + 1 - block * WIDE, WIDE)
-                if width > NARROW:
+                lane = block * BLOCK
+                at = 4 * (now * width + lane)
+                outputs = outputs_at + 2 * at
+                following = outputs_at + 8 * (soon * width + lane)
+                targets = targets_at + 4 * lane
+                count = min(negative + 1 - block * WIDE, WIDE)
+                if count > NARROW:
                     train_block(
-                        inputs_at, rates_at, m, _six(outputs, o), _six(following, o),
-                        targets_at + 4 * o, weights_at, output_rates_at, errors_at, stride,
+                        inputs, rates, m, _six(outputs), _six(following), targets,
+                        weights_at + at, output_rates_at + at, errors_at, part_bytes, stride,
                     )  # fmt: skip
                 else:
                     train_block(
-                        inputs_at, rates_at, m, _four(outputs, o), _four(following, o),
-                        targets_at + 4 * o, weights_at, output_rates_at, errors_at, stride,
+                        inputs, rates, m, _four(outputs), _four(following), targets,
+                        weights_at + at, output_rates_at + at, errors_at, part_bytes, stride,
                     )  # fmt: skip
                 if sampled:
                     counter.loss += block_loss(
-                        m,
-                        width,
-                        scratch.targets[o:],
-                        scratch.output_weights[c - begin, o:],
-                        scratch.errors,
+                        scratch.errors, m, scratch.targets, scratch.output_weights, now, lane, count
                     )
             if sampled:
                 counter.loss_pairs += m
@@ -489,7 +496,8 @@ def learn(tokens, pieces, vocabulary, noise, weights, scratch, options, counters
         )
         if status != DONE:
             return status
-        if staleness(noise.state[0]) > option.noise_staleness:
+        state = noise.state[0]
+        if staleness(state.mass, state.built_mass) > option.noise_staleness:
             known = vocabulary.rows[: vocabulary.state[0].rows_end]
             build_table(noise, known["count"], option.ns_exponent)
         random = generator(option.seed, np.uint64(counter.pieces))

@@ -65,11 +65,11 @@ def power(count, exponent):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def staleness(state):  # type: ignore[no-untyped-def]
+def staleness(mass, built_mass):  # type: ignore[no-untyped-def]
     """Bound on the total variation distance between the table and the live distribution."""
-    if state.built_mass <= 0.0:
-        return 1.0 if state.mass > 0.0 else 0.0
-    return max(0.0, 1.0 - state.built_mass / state.mass)
+    if built_mass <= 0.0:
+        return 1.0 if mass > 0.0 else 0.0
+    return max(0.0, 1.0 - built_mass / mass)
 
 
 @compiled

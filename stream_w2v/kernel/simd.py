@@ -125,6 +125,19 @@ def load_twice(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def splat_pair(typing: Any, address: Any) -> Any:
+    """Load two floats: the first into the lower eight lanes, the second into the upper."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        two = ir.VectorType(_F32, 2)
+        value = builder.load(_pointer(builder, arguments[0], two), align=4)
+        lanes = ir.Constant(_VECTOR_I32, [0] * (LANES // 2) + [1] * (LANES // 2))
+        return builder.shuffle_vector(value, value, lanes)
+
+    return float32x16(types.int64), generate
+
+
+@intrinsic
 def store_unaligned(typing: Any, address: Any, value: Any) -> Any:
     """Store 16 floats at any address that is a multiple of 4."""
 
@@ -324,21 +337,19 @@ def prefetch_each(typing: Any, addresses: Any, offset: Any) -> Any:
 
 
 @intrinsic
-def store_each_sum(typing: Any, addresses: Any, offset: Any, values: Any, scales: Any, deltas: Any) -> Any:
-    """Store ``value + scale * delta`` at each ``address + offset``; scales are floats in memory."""
+def store_each(typing: Any, addresses: Any, offset: Any, values: Any) -> Any:
+    """Store 16 floats at ``address + offset`` for each address of a tuple."""
     count = len(addresses)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, offset, values, scales, deltas = arguments
-        unpacked = (_unpack(builder, each, count) for each in (rows, values, deltas))
-        for j, (row, value, delta) in enumerate(zip(*unpacked, strict=True)):
-            scale = _broadcast(builder, builder.add(scales, ir.Constant(scales.type, 4 * j)))
-            result = _call(builder, "llvm.fma", [scale, delta, value])
+        rows, offset, values = arguments
+        unpacked = (_unpack(builder, each, count) for each in (rows, values))
+        for row, value in zip(*unpacked, strict=True):
             pointer = _pointer(builder, builder.add(row, offset), _VECTOR)
-            builder.store(result, pointer, align=BYTES)
+            builder.store(value, pointer, align=BYTES)
         return context.get_dummy_value()
 
-    return types.void(addresses, types.int64, values, types.int64, deltas), generate
+    return types.void(addresses, types.int64, values), generate
 
 
 @intrinsic
@@ -365,22 +376,18 @@ def add_products(typing: Any, sums: Any, x0: Any, x1: Any, ys: Any, offset: Any)
 
 
 @intrinsic
-def weighted_sum(typing: Any, weights: Any, values: Any) -> Any:
-    """``sum_j weight_j * value_j``; weights are floats in memory from an address on."""
+def add_weighted_sum(typing: Any, start: Any, weights: Any, values: Any) -> Any:
+    """``start + sum_j weight_j * value_j``; weights are floats in memory from an address on."""
     count = len(values)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, values = arguments
-        total = None
+        total, address, values = arguments
         for j, value in enumerate(_unpack(builder, values, count)):
             weight = _broadcast(builder, builder.add(address, ir.Constant(address.type, 4 * j)))
-            if total is None:
-                total = builder.fmul(weight, value)
-            else:
-                total = _call(builder, "llvm.fma", [weight, value, total])
+            total = _call(builder, "llvm.fma", [weight, value, total])
         return total
 
-    return float32x16(types.int64, values), generate
+    return float32x16(float32x16, types.int64, values), generate
 
 
 @intrinsic
@@ -403,29 +410,44 @@ def add_weighted(typing: Any, sums: Any, weights: Any, value: Any) -> Any:
 def sum_lanes(typing: Any, values: Any) -> Any:
     """Sum each of 2N vectors: lane j holds the sum of vector j, lane 8 + j that of N + j.
 
-    A transposing reduction: in four rounds, two vectors become one that holds the half sums of
-    both, so 16 vectors cost 15 shuffled additions instead of 16 horizontal sums.
+    Each vector is first folded to eight lanes. Then a transposing reduction: in three rounds, two
+    vectors become one that holds the half sums of both, so eight vectors cost seven shuffled
+    additions instead of eight horizontal sums.
     """
     count = len(values) // 2
+    half = LANES // 2
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        given = _unpack(builder, arguments[0], 2 * count)
-        nothing = [_constant(0.0)] * (LANES // 2 - count)
-        vectors = given[:count] + nothing + given[count:] + nothing
+    def shuffle(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
+        kind = ir.VectorType(_I32, len(lanes))
+        return builder.shuffle_vector(a, b, ir.Constant(kind, lanes))
+
+    def reduce(builder: Any, vectors: list[Any]) -> Any:
+        vectors = vectors + [None] * (half - len(vectors))
         span = 1
         while len(vectors) > 1:
             # Lanes that belong together are `span` apart. Of the pair (a, b), a's sums go to the
             # lanes whose bit `span` is clear and b's to those where it is set.
-            low = [i if not i & span else LANES + i - span for i in range(LANES)]
-            high = [i + span if not i & span else LANES + i for i in range(LANES)]
-            vectors = [
-                builder.fadd(
-                    builder.shuffle_vector(a, b, ir.Constant(_VECTOR_I32, low)),
-                    builder.shuffle_vector(a, b, ir.Constant(_VECTOR_I32, high)),
-                )
-                for a, b in zip(vectors[::2], vectors[1::2], strict=True)
-            ]
+            low = [i if not i & span else half + i - span for i in range(half)]
+            high = [i + span if not i & span else half + i for i in range(half)]
+            paired = []
+            for a, b in zip(vectors[::2], vectors[1::2], strict=True):
+                if a is None:
+                    paired.append(None)
+                    continue
+                b = a if b is None else b
+                total = builder.fadd(shuffle(builder, a, b, low), shuffle(builder, a, b, high))
+                paired.append(total)
+            vectors = paired
             span *= 2
         return vectors[0]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        folded = []
+        for value in _unpack(builder, arguments[0], 2 * count):
+            lower = shuffle(builder, value, value, list(range(half)))
+            upper = shuffle(builder, value, value, list(range(half, LANES)))
+            folded.append(builder.fadd(lower, upper))
+        first, second = reduce(builder, folded[:count]), reduce(builder, folded[count:])
+        return shuffle(builder, first, second, list(range(LANES)))
 
     return float32x16(values), generate

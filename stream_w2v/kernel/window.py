@@ -26,8 +26,7 @@ from stream_w2v.kernel.simd import (
     BYTES,
     add_products,
     add_weighted,
-    broadcast,
-    fma,
+    add_weighted_sum,
     load,
     load_address,
     load_each,
@@ -36,12 +35,12 @@ from stream_w2v.kernel.simd import (
     prefetch,
     prefetch_each,
     sigmoid,
+    splat_pair,
     store,
-    store_each_sum,
+    store_each,
     store_unaligned,
     subtract,
     sum_lanes,
-    weighted_sum,
     zeros_like,
 )
 
@@ -63,7 +62,8 @@ def _pair_errors(x0, x1, ys, row_bytes, targets, weights):  # type: ignore[no-un
 
 @compiled
 def train_block(  # type: ignore[no-untyped-def]
-    inputs, input_rates, m, ys, following, targets, weights, output_rates, errors, row_bytes
+    inputs, input_rates, m, ys, following, targets, weights, output_rates, errors, part_bytes,
+    row_bytes,
 ):
     """Train the inputs of a window against one block of outputs. Every argument is an address.
 
@@ -79,50 +79,65 @@ def train_block(  # type: ignore[no-untyped-def]
     ys
         A tuple of the outputs' addresses, all different but for rows of weight 0.
     following
-        A tuple as long, of the next window: its rows are asked for while this one trains.
+        A tuple as long, of a window soon to come: its rows are asked for meanwhile.
     targets, weights, output_rates
         float32 ``[BLOCK]``, aligned to 32 bytes: t_j, w_j and q_j.
     errors
-        float32 ``[m + 1, BLOCK]``, written: e_ij.
+        float32 ``[3, m + 1, BLOCK]``, written: e_ij, r_i e_ij and q_j e_ij, each part
+        ``part_bytes`` after the one before.
     row_bytes
         Bytes of a row, itself; a multiple of 64.
     """
     target = load_twice(targets)
     weight = load_twice(weights)
+    output_rate = load_twice(output_rates)
+    input_steps = errors + part_bytes
+    output_steps = input_steps + part_bytes
     for i in range(0, m, 2):
         x0 = load_address(inputs + 8 * i)
         x1 = load_address(inputs + 8 * i + 8)
         pair = _pair_errors(x0, x1, ys, row_bytes, target, weight)
-        store_unaligned(errors + 4 * BLOCK * i, pair)
+        at = 4 * BLOCK * i
+        store_unaligned(errors + at, pair)
+        store_unaligned(input_steps + at, multiply(pair, splat_pair(input_rates + 4 * i)))
+        store_unaligned(output_steps + at, multiply(pair, output_rate))
+    # The rates are in the steps, so each sum starts from the value that it moves.
     for offset in range(0, row_bytes, BYTES):
         values = load_each(ys, offset)
-        gradients = zeros_like(ys, 1)
+        moved = values
         for i in range(m):
-            row_errors = errors + 4 * BLOCK * i
+            at = 4 * BLOCK * i
             x_address = load_address(inputs + 8 * i) + offset
             x = load(x_address)
-            gradients = add_weighted(gradients, row_errors, x)
-            step = weighted_sum(row_errors, values)
-            store(x_address, fma(broadcast(input_rates + 4 * i), step, x))
-        store_each_sum(ys, offset, values, output_rates, gradients)
+            moved = add_weighted(moved, output_steps + at, x)
+            store(x_address, add_weighted_sum(x, input_steps + at, values))
+        store_each(ys, offset, moved)
         # Spread out, because only so many lines can be on their way at a time.
         prefetch_each(following, offset)
 
 
 @compiled
-def block_loss(m, width, targets, weights, errors):  # type: ignore[no-untyped-def]
+def block_loss(errors, m, targets, weights, window, lane, count):  # type: ignore[no-untyped-def]
     """Sum over inputs and outputs of ``-w log s(.)``, from the errors of a trained block.
 
-    ``targets`` and ``weights`` are float32 ``[BLOCK]``, ``errors`` the float32 ``[m, BLOCK]`` that
-    :func:`train_block` wrote. For the centre 1 - e is the probability that the model gave it, for
-    noise 1 + e / w.
+    Parameters
+    ----------
+    errors
+        float32 ``[3, .., BLOCK]``, as :func:`train_block` wrote it for ``m`` inputs.
+    targets, weights
+        float32 ``[lanes]`` and ``[windows, lanes]``.
+    window, lane, count
+        The row of ``weights``, the block's first lane, and how many outputs it has.
     """
     loss = 0.0
     for i in range(m):
-        for j in range(width):
-            if weights[j] > 0:
-                error = np.float64(errors[i, j]) / weights[j]
-                loss -= weights[j] * np.log(1.0 - error if targets[j] > 0 else 1.0 + error)
+        for j in range(count):
+            weight = np.float64(weights[window, lane + j])
+            if weight > 0.0:
+                # For the centre 1 - e is the probability that the model gave it, for noise
+                # 1 + e / w.
+                error = errors[0, i, j] / weight
+                loss -= weight * np.log(1.0 - error if targets[lane + j] > 0 else 1.0 + error)
     return loss
 
 
