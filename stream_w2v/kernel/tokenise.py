@@ -177,6 +177,19 @@ def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-un
         too_long = False
         full = pieces == len(piece_ends)
         while not full:
+            # Runs of ASCII letters, the common case, in a loop of their own.
+            limit = 0 if too_long else min(start + MAX_WORD_BYTES, text_room)
+            while used < limit and position < end and data[position] < 0x80:
+                entry = table[data[position]]
+                if entry == 0:
+                    break
+                letter = entry & np.uint64(0xFF)
+                text[used] = letter
+                value = (value ^ letter) * _FNV_PRIME
+                used += 1
+                position += 1
+            if used > start:
+                open_word = True
             at_end = position >= end
             entry = np.uint64(0)
             if not at_end:
