@@ -5,6 +5,7 @@ from stream_w2v.errors import StreamW2VError
 from stream_w2v.model import Word2Vec
 from stream_w2v.noise import NoiseDistribution
 from stream_w2v.stream import Batch, Positions, Sink, Source
+from stream_w2v.trainer import Totals, Trainer
 from stream_w2v.vectors import KeyedVectors
 from stream_w2v.vocabulary import Vocabulary
 
@@ -17,6 +18,8 @@ __all__ = [
     "Sink",
     "Source",
     "StreamW2VError",
+    "Totals",
+    "Trainer",
     "Vocabulary",
     "Word2Vec",
 ]

@@ -46,19 +46,20 @@ class Config:
         Most words counted while they wait for ``min_count``; when they are used up, all waiting
         counts are halved.
     half_life
-        Tokens after which an old occurrence counts half. None never forgets.
+        Tokens after which an old occurrence counts half. Without it nothing is forgotten.
     schedule
         Learning rate: ``per-row`` (each word's own count decides), ``linear`` (needs
         ``total_tokens``), ``inverse-sqrt`` or ``constant``.
     learning_rate
-        Rate at the start. None takes the schedule's own default (see ``schedules``).
+        Rate at the start. Without it the schedule has its own: per-row 0.2, linear and
+        inverse-sqrt 0.05, constant 0.025.
     min_learning_rate
         Floor under the rate.
     total_tokens
         Length of the stream in tokens, which only the ``linear`` schedule needs.
     text
-        How a record becomes words: ``words``, ``whitespace``, or a callable from str to an
-        iterable of str.
+        How a record becomes words: ``words`` (runs of letters and digits, lower-cased),
+        ``whitespace``, or, in Python, a callable from str to an iterable of str.
     seed
         Seed of everything random.
 

@@ -57,6 +57,7 @@ _DTYPES = {
     "float32": "F32",
     "float64": "F64",
 }
+_HEADER_LIMIT = 100_000_000  # the format's own
 _PIECE = 1 << 24  # gzip holds all that it is given at once
 _PARTS = ("format", "version", "metadata", "digests")
 
@@ -277,6 +278,30 @@ def read_tensors(
             shutil.copyfileobj(file, plain)
             plain.flush()
             return _read_plain(path, plain.name, kind, version)
+
+
+def kind_of(path: StrPath) -> str | None:
+    """Return the kind of file that :func:`write_tensors` wrote; None if it is none of those.
+
+    Nothing is verified: that is done when the file is read.
+
+    Raises
+    ------
+    SourceNotFoundError, SourceError
+        If there is no such file, or it cannot be read.
+    FormatError
+        If it is gzip, and damaged.
+    """
+    with open_input(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        # Most files end here: few others have a brace in this place.
+        if length > _HEADER_LIMIT or file.peek(1)[:1] != b"{":
+            return None
+        try:
+            header = json.loads(file.read(length))
+            return str(header["__metadata__"]["format"])
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
 def _read_plain(

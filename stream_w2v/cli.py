@@ -1,0 +1,476 @@
+"""The command ``stream-w2v``: read the command line, call the library, say what came of it.
+
+Exit codes: 0 done; 2 the command line is wrong; 1 the run failed; 130 and 143 aborted by a second
+signal. Every error is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import math
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.main import get_command
+
+from stream_w2v.config import Config
+from stream_w2v.connectors import open_source
+from stream_w2v.errors import ConfigError, SourceNotFoundError, StorageError, StreamW2VError
+from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
+from stream_w2v.formats import ENDINGS, KIND, format_of
+from stream_w2v.memory import memory_bound, memory_now
+from stream_w2v.model import Word2Vec
+from stream_w2v.options import option_name, with_model_options
+from stream_w2v.progress import Progress, short, silence
+from stream_w2v.storage import kind_of
+from stream_w2v.trainer import Totals, Trainer
+from stream_w2v.vectors import KeyedVectors, VectorsFile
+
+NAME = "stream-w2v"
+
+_FORMATS = ", ".join(ENDINGS.values())
+_ENDINGS = ", ".join(ENDINGS)
+
+app = typer.Typer(
+    name=NAME,
+    help="Word vectors from text that never stops arriving.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VectorsArgument = Annotated[
+    Path, typer.Argument(metavar="VECTORS", help="Vectors in any format, or a saved model.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help=f"One of {_FORMATS}; else the ending decides."),
+]
+
+
+def _examples(*lines: str) -> str:
+    # Two spaces at the end of a line break it in Markdown.
+    return "**Examples**\n\n" + "  \n".join(f"`{line}`" for line in lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    debug = "--debug" in arguments[:end]
+    # A terminal or a locale that cannot show a word is no reason to fail.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        # It stands for the whole run, wherever in the line it comes.
+        arguments[:end] = [word for word in arguments[:end] if word != "--debug"]
+        code = get_command(app).main(arguments, prog_name=NAME, standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        message, code = _explain(error)
+        with contextlib.suppress(OSError):
+            # One line, whatever a file's name or a library's message holds.
+            print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else NAME
+        return f"{error.format_message().rstrip('.')} (see {command} --help)", error.exit_code
+    if isinstance(error, StreamW2VError):
+        return str(error), 2 if isinstance(error, ConfigError | SourceNotFoundError) else 1
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error or 'lower max_vocab_size or max_candidates'}", 1
+    return f"this is a bug, {type(error).__name__}: {error} (--debug shows where)", 1
+
+
+def _refuse(message: str) -> NoReturn:
+    """Say that the command line is wrong."""
+    raise ConfigError(message)
+
+
+def _say(text: str) -> None:
+    """Print to standard output."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Such as `| head`: whoever reads has seen enough.
+        silence(sys.stdout)
+    except OSError as error:
+        silence(sys.stdout)
+        msg = f"cannot write to standard output: {error.strerror}"
+        raise StorageError(msg) from error
+
+
+def _say_json(value: Any) -> None:
+    _say(json.dumps(value, indent=2))
+
+
+def _shown(word: str) -> str:
+    """Return a word as a terminal may be given it: a stream's words may hold control codes."""
+    if not sys.stdout.isatty() or word.isprintable():
+        return word
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in word)
+
+
+@app.callback(invoke_without_command=True)
+def _global(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if show_version:
+        _say(f"{NAME} {version(NAME)}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        _refuse(f"name a command: {', '.join(c.name or '' for c in app.registered_commands)}")
+
+
+# train
+
+
+@app.command(
+    epilog=_examples(
+        "stream-w2v train corpus.txt.gz --vectors vectors.safetensors",
+        "stream-w2v train 'logs/*.zst' --text whitespace --min-count 10 --vectors tokens.bin",
+        "zcat corpus.txt.gz | stream-w2v train - --vectors vectors.txt --save model.safetensors",
+        "stream-w2v train more.txt --load model.safetensors --save model.safetensors",
+    )
+)
+@with_model_options
+def train(
+    *,
+    source: Annotated[
+        list[str], typer.Argument(metavar="SOURCE", help="Files, globs, or - for stdin.")
+    ],
+    options: Mapping[str, Any],
+    vectors: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help=f"Write the vectors; a name in {_ENDINGS} (and .gz)."),
+    ] = None,
+    format: FormatOption = None,
+    vectors_every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Write the vectors this often, not only at the end."),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Save the whole model, to go on from.")
+    ] = None,
+    load: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Go on with a saved model.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on text, in one pass.
+
+    One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
+    finishes what is in hand and writes what was asked for; a second one aborts.
+    """
+    config = Config.from_options(options)
+    outputs = [path for path in (vectors, save) if path is not None]
+    if not outputs:
+        _refuse("nothing would be kept: give --vectors OUT or --save MODEL")
+    if vectors is None and (format is not None or vectors_every is not None):
+        _refuse("--format and --vectors-every are about --vectors, which is not given")
+    if len({os.path.realpath(path) for path in outputs}) < len(outputs):
+        _refuse("--vectors and --save name the same file")
+    sinks = [] if vectors is None else [VectorsFile(vectors, format)]
+    for path in outputs:
+        _check_output(path)
+        _check_no_source(path, source)
+    reader = open_source(source)
+    model = Word2Vec(config) if load is None else _load_for_training(load, options)
+    progress = None if quiet else Progress(model, reader)
+    trainer = Trainer(
+        model,
+        reader,
+        sinks,
+        snapshot_every=vectors_every,
+        on_batch=None if progress is None else progress.update,
+    )
+    with _stopping(trainer) as received, progress or contextlib.nullcontext():
+        totals = trainer.run()
+        if save is not None:
+            if progress is not None:
+                progress.say("saving the model")
+            model.save(save)
+    if not quiet:
+        with contextlib.suppress(OSError):
+            print(_summary(totals, model, received, outputs), file=sys.stderr, flush=True)
+    if as_json:
+        written = {"vectors": vectors, "save": save}
+        _say_json(
+            asdict(totals)
+            | {"vocabulary": len(model.vocabulary)}
+            | {name: path and str(path) for name, path in written.items()}
+        )
+
+
+def _load_for_training(path: Path, options: Mapping[str, Any]) -> Word2Vec:
+    model = _load(path)
+    if not isinstance(model, Word2Vec):
+        _refuse(f"{path} holds vectors only, which cannot be trained on: name a saved model")
+    if callable(model.config.text):
+        _refuse(f"{path} cuts text into words by a Python function: go on with it in Python")
+    for name, value in options.items():
+        has = getattr(model.config, name)
+        if value != has:
+            _refuse(
+                f"{option_name(name)} {value} contradicts {path}, which has {name} {has}: "
+                "leave the option out, or train a new model"
+            )
+    return model
+
+
+def _check_output(path: Path) -> None:
+    """Refuse now what could not be written after hours of training."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        _refuse(f"{path} is a directory: name a file in it")
+    if not target.parent.is_dir():
+        _refuse(f"cannot write {path}: there is no directory {target.parent}")
+    needed = [target] if target.exists() else []
+    if not needed or target.is_file():  # a new file takes the place of the old one
+        needed.append(target.parent)
+    for place in needed:
+        if not os.access(place, os.W_OK):
+            _refuse(f"cannot write {path}: no permission to write to {place}")
+
+
+def _check_no_source(path: Path, sources: Sequence[str]) -> None:
+    if not path.is_file():
+        return
+    for source in sources:
+        matches = [source] if Path(source).exists() else glob.glob(source, recursive=True)  # noqa: PTH207
+        if any(path.samefile(match) for match in matches):
+            _refuse(f"{path} is one of the sources, and would be overwritten")
+
+
+@contextlib.contextmanager
+def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
+    """Let the first SIGINT or SIGTERM stop the trainer, and a second one abort.
+
+    Yields
+    ------
+    list
+        The signals received.
+    """
+    received: list[signal.Signals] = []
+
+    def handle(number: int, _: object) -> None:
+        received.append(signal.Signals(number))
+        if len(received) > 1:
+            raise SystemExit(128 + number)
+        trainer.stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            # Who started us may have said that we are not to be interrupted (nohup, &).
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, handle)
+        yield received
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+def _summary(
+    totals: Totals, model: Word2Vec, received: Sequence[signal.Signals], outputs: Sequence[Path]
+) -> str:
+    stopped = f"stopped by {received[0].name}: " if received else ""
+    speed = short(totals.words / totals.seconds)
+    parts = [
+        f"{stopped}{totals.words:,} words of {totals.records:,} records "
+        f"in {totals.seconds:.1f} s ({speed} words/s)",
+        f"vocabulary {len(model.vocabulary):,}",
+    ]
+    notable = {
+        "invalid characters": totals.invalid,
+        "words too long": totals.oversize,
+        "words evicted": totals.evicted,
+        "waiting words forgotten": totals.forgotten,
+    }
+    parts += [f"{count:,} {what}" for what, count in notable.items() if count]
+    return "; ".join([*parts, f"wrote {' and '.join(map(str, outputs))}"])
+
+
+# The commands that read
+
+
+def _load(path: Path) -> Word2Vec | KeyedVectors:
+    """Read a saved model or vectors, told by the content."""
+    if path.is_dir():
+        _refuse(f"{path} is a directory: name a file of vectors or a saved model")
+    if kind_of(path) in (None, KIND):
+        return KeyedVectors.load(path)
+    # A model whose text was cut by a function needs one, but here no text is cut.
+    return Word2Vec.load(path, text=str.split)
+
+
+def _load_vectors(path: Path) -> KeyedVectors:
+    loaded = _load(path)
+    return loaded.snapshot() if isinstance(loaded, Word2Vec) else loaded
+
+
+@app.command(
+    epilog=_examples(
+        "stream-w2v similar vectors.safetensors king -n 5",
+        "stream-w2v similar vectors.txt king woman --minus man",
+    )
+)
+def similar(
+    vectors: VectorsArgument,
+    words: Annotated[list[str], typer.Argument(metavar="WORD", help="Words to be near to.")],
+    minus: Annotated[
+        list[str] | None, typer.Option(metavar="WORD", help="A word to be far from; repeatable.")
+    ] = None,
+    topn: Annotated[int, typer.Option("-n", "--topn", min=1, help="Words to print.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the words nearest to some words, with their cosine similarity."""
+    found = _load_vectors(vectors).most_similar(words, minus or [], topn=topn)
+    if as_json:
+        _say_json([{"word": word, "similarity": score} for word, score in found])
+        return
+    shown = [(_shown(word), f"{score:.4f}") for word, score in found]
+    width = max((len(word) for word, _ in shown), default=0) if sys.stdout.isatty() else 0
+    _say("\n".join(f"{word:<{width}}\t{score}" for word, score in shown))
+
+
+@app.command(
+    epilog=_examples(
+        "stream-w2v evaluate vectors.bin --similarity wordsim353.tsv",
+        "stream-w2v evaluate vectors.bin --analogies questions-words.txt --json",
+    )
+)
+def evaluate(
+    vectors: VectorsArgument,
+    similarity: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Lines of two words and a score.")
+    ] = None,
+    analogies: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Lines of four words; ': name' sections.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score vectors on word similarity and on analogies."""
+    if similarity is None and analogies is None:
+        _refuse("nothing to evaluate: give --similarity FILE or --analogies FILE")
+    wv = _load_vectors(vectors)
+    result: dict[str, Any] = {}
+    lines = []
+    if similarity is not None:
+        pairs = evaluate_similarity(wv, similarity)
+        result["similarity"] = asdict(pairs) | {"spearman": _number(pairs.spearman)}
+        score = "unknown" if math.isnan(pairs.spearman) else f"{pairs.spearman:.3f}"
+        total = pairs.pairs + pairs.unknown
+        lines.append(f"similarity {score} (Spearman, {pairs.pairs} of {total} pairs)")
+    if analogies is not None:
+        answers = evaluate_analogies(wv, analogies)
+        result["analogies"] = _answers(answers)
+        score = "unknown" if not answers.total else f"{100 * answers.accuracy:.1f} %"
+        total = answers.total + answers.unknown
+        lines.append(
+            f"analogies {score} "
+            f"({answers.correct} right of {answers.total} asked, {total} in the file)"
+        )
+    if as_json:
+        _say_json(result)
+    else:
+        _say("\n".join(lines))
+
+
+def _answers(answers: AnalogyResult) -> dict[str, Any]:
+    sections = [
+        asdict(section) | {"accuracy": _number(section.accuracy)} for section in answers.sections
+    ]
+    return asdict(answers) | {"accuracy": _number(answers.accuracy), "sections": sections}
+
+
+def _number(value: float) -> float | None:
+    """Return what JSON can say: it has no nan."""
+    return None if math.isnan(value) else value
+
+
+@app.command(
+    epilog=_examples(
+        "stream-w2v export model.safetensors vectors.txt.gz",
+        "stream-w2v export vectors.safetensors /dev/stdout --format vocab",
+    )
+)
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved model, or vectors.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help=f"Where to; a name in {_ENDINGS} (and .gz).")
+    ],
+    format: FormatOption = None,
+) -> None:
+    """Write vectors in another format."""
+    form = format_of(out, format)
+    _check_output(out)
+    _load_vectors(file).save(out, form)
+
+
+@app.command(
+    epilog=_examples("stream-w2v info model.safetensors", "stream-w2v info vectors.txt --json")
+)
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved model, or vectors.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a file holds, and how much memory a model takes."""
+    loaded = _load(file)
+    facts: dict[str, Any]
+    if isinstance(loaded, Word2Vec):
+        facts = {
+            "kind": "model",
+            "words": len(loaded.vocabulary),
+            "vector_size": loaded.config.vector_size,
+            "waiting_words": loaded.vocabulary.candidates,
+            "memory": {"now": memory_now(loaded), "bound": memory_bound(loaded.config)},
+            "counters": loaded.counters,
+            "config": loaded.config.to_dict(),
+        }
+    else:
+        facts = {
+            "kind": "vectors",
+            "words": len(loaded),
+            "vector_size": loaded.vector_size,
+            "counts": loaded.counts is not None,
+        }
+    if as_json:
+        _say_json(facts)
+    else:
+        _say("\n".join(_lines(facts)))
+
+
+def _lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{name}"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{name:<{20 - len(indent)}} {value}"

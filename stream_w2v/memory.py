@@ -1,0 +1,51 @@
+"""How much memory a model takes, now and at most."""
+
+from __future__ import annotations
+
+from stream_w2v.config import Config
+from stream_w2v.kernel.lookup import ROW
+from stream_w2v.kernel.memory import stride_of
+from stream_w2v.kernel.tokenise import MAX_WORD_BYTES
+from stream_w2v.model import Word2Vec
+from stream_w2v.vocabulary import Vocabulary
+
+_FREE, _SLOT, _CANDIDATE = 4, 8, 8 + 4
+_NOISE = 8 + 8 + 8  # an entry of the table, its share, its place in the order
+_WINDOWS = 4 + 4
+
+
+def memory_now(model: Word2Vec) -> int:
+    """Return the bytes that a model's arrays take now."""
+    arrays = model.vocabulary.arrays
+    return (
+        _row_bytes(model.config) * model.vocabulary.capacity
+        + arrays.table.nbytes
+        + arrays.words.nbytes
+        + arrays.candidate_hashes.nbytes
+        + arrays.candidate_counts.nbytes
+    )
+
+
+def memory_bound(config: Config) -> int:
+    """Return the bytes that the arrays of a model with this config never exceed.
+
+    While an array grows it exists twice for a moment. The interpreter, the compiled code and the
+    batches that are read ahead come on top; they do not depend on the stream.
+    """
+    rows = config.max_vocab_size
+    # What holds the bytes of the words doubles when it is used up.
+    words = 2 * MAX_WORD_BYTES * rows
+    # The table of the words that wait doubles while more than three quarters of it are taken.
+    first = len(Vocabulary(config).arrays.candidate_counts)
+    candidates = max(first, _power_of_two(4 * (config.max_candidates + 1) // 3 + 1))
+    table = _SLOT * _power_of_two(2 * rows)
+    return _row_bytes(config) * rows + table + words + _CANDIDATE * candidates
+
+
+def _row_bytes(config: Config) -> int:
+    vectors = 2 * 4 * stride_of(config.vector_size)
+    return ROW.itemsize + _FREE + vectors + _WINDOWS + _NOISE
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
