@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_w2v.kernel.compile import compiled, entry_point, inlined
+from stream_w2v.kernel.compile import compiled, entry_point, inlined, pasted
 from stream_w2v.kernel.lookup import (
     admit,
     find,
@@ -29,7 +29,7 @@ from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows
 from stream_w2v.kernel.simd import load_address
 from stream_w2v.kernel.window import BLOCK, block_loss, prefetch_row, train_block
 
-DONE, ROWS_FULL, WORDS_FULL, CANDIDATES_FULL = range(4)
+DONE, ROWS_FULL, WORDS_FULL, CANDIDATES_FULL, SCALE_FULL = range(5)
 """What :func:`learn` returns: everything is learnt, or what there must be more of."""
 
 WIDE, NARROW = 6, 4
@@ -47,8 +47,8 @@ CHUNK = 64
 LOSS_EVERY = 256
 """The loss is computed for one window in so many: it would cost 2 % at each."""
 
-_RESCALE_ABOVE = 2.0**40
-"""The increment of a decaying count at which all counts are scaled down by it."""
+_LARGEST_INCREMENT = 2.0**40
+"""The increment of a decaying count at which all counts must be scaled down by it."""
 
 _INITIAL_VECTORS = np.uint64(0x5EED)
 
@@ -177,7 +177,7 @@ def _begin_vectors(weights, row, value, seed, vector_size):  # type: ignore[no-u
     weights.output_windows[row] = 0.0
 
 
-@compiled
+@pasted
 def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, piece):  # type: ignore[no-untyped-def]
     """Count the words of a piece and admit new ones; return DONE or what is full."""
     option = options[0]
@@ -186,8 +186,9 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
     rows, found = vocabulary.rows, scratch.found
     hashes, starts, lengths = tokens.hashes, tokens.starts, tokens.lengths
     increment, exponent = state.increment, option.ns_exponent
-    # Sums in registers: through memory each addition would wait for the one before.
-    total, mass = 0.0, 0.0
+    # Sums in registers: through memory each addition would wait for the one before. They go on
+    # from the state's, so that an early return does not change the order of the additions.
+    total, mass = state.total, noise.state[0].mass
     status = DONE
     for i in range(first + cursor.word, last):
         if i + 2 * _AHEAD < last:
@@ -229,8 +230,8 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
             else:
                 wait(vocabulary, value)
         found[i - first] = row
-    state.total += total
-    noise.state[0].mass += mass
+    state.total = total
+    noise.state[0].mass = mass
     if status != DONE:
         return status
     if cursor.changed:
@@ -244,7 +245,7 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
     return DONE
 
 
-@compiled
+@pasted
 def _thin(rows, count, vocabulary, sample, random, kept):  # type: ignore[no-untyped-def]
     """Keep the known words of a piece, frequent ones with probability sqrt(x) + x.
 
@@ -341,7 +342,7 @@ def _six(addresses):  # type: ignore[no-untyped-def]
     return (*_four(addresses), load_address(addresses + 32), load_address(addresses + 40))
 
 
-@compiled
+@pasted
 def _train(n, noise, weights, scratch, options, counters, words, random):  # type: ignore[no-untyped-def]
     """Train every window of the ``n >= 2`` kept words of a piece."""
     option = options[0]
@@ -446,24 +447,6 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
             counter.windows += 1
 
 
-@compiled
-def _age(vocabulary, noise, options, words):  # type: ignore[no-untyped-def]
-    """Let ``words`` tokens pass: an occurrence now counts for more than the older ones.
-
-    Raising the increment is the same as lowering every count, but for the scale, on which neither
-    the noise nor the subsampling depends; before the scale leaves float64 it is reset.
-    """
-    state = vocabulary.state[0]
-    state.increment *= 2.0 ** (words / options[0].half_life)
-    if state.increment > _RESCALE_ABOVE:
-        scale = 1.0 / state.increment
-        state.increment = 1.0
-        state.total *= scale
-        for row in range(state.rows_end):
-            vocabulary.rows[row].count *= scale
-        build_table(noise, vocabulary.rows[: state.rows_end]["count"], options[0].ns_exponent)
-
-
 @entry_point
 def learn(tokens, pieces, vocabulary, noise, weights, scratch, options, counters):  # type: ignore[no-untyped-def]
     """Learn the pieces of ``tokens`` from the cursor on.
@@ -510,7 +493,12 @@ def learn(tokens, pieces, vocabulary, noise, weights, scratch, options, counters
         counter.records += tokens.closes[piece]
         counter.words += last - first
         counter.kept += n
-        if option.half_life > 0.0:
-            _age(vocabulary, noise, options, last - first)
         cursor.piece += 1
+        if option.half_life > 0.0:
+            # From now on an occurrence counts for more than the older ones: the same as lowering
+            # every count, but for the scale, on which nothing depends.
+            known = vocabulary.state[0]
+            known.increment *= 2.0 ** ((last - first) / option.half_life)
+            if known.increment > _LARGEST_INCREMENT:
+                return SCALE_FULL
     return DONE
