@@ -154,6 +154,9 @@ class Word2Vec:
             self.vocabulary.grow_words()
         elif status == kernel.CANDIDATES_FULL:
             counters["forgotten"] += self.vocabulary.make_candidate_room()
+        elif status == kernel.SCALE_FULL:
+            self.vocabulary.scale_down()
+            self.noise.rebuild(self.vocabulary.scaled_counts)
         elif self.vocabulary.grow_rows():
             self._reserve(self.vocabulary.capacity)
         else:
@@ -162,7 +165,7 @@ class Word2Vec:
             for array in self._weights:
                 array[gone] = 0.0
             # The table may not name a row that another word is about to get.
-            self.noise.rebuild(self.vocabulary.arrays.rows["count"][: self.vocabulary.rows_end])
+            self.noise.rebuild(self.vocabulary.scaled_counts)
 
     def _reserve(self, capacity: int) -> None:
         used = len(self._weights.input_windows)

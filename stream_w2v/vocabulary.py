@@ -80,10 +80,15 @@ class Vocabulary:
         return float(state["total"] / state["increment"])
 
     @property
+    def scaled_counts(self) -> NDArray[np.float64]:
+        """The counts in the unit that the kernel uses, a view: float64 ``[rows_end]``."""
+        result: NDArray[np.float64] = self.arrays.rows["count"][: self.rows_end]
+        return result
+
+    @property
     def counts(self) -> NDArray[np.float64]:
         """Occurrences of each row's word, decayed if there is a half life: float64 ``[rows_end]``."""
-        result: NDArray[np.float64] = self.arrays.rows["count"][: self.rows_end]
-        return result / self.arrays.state[0]["increment"]
+        return self.scaled_counts / self.arrays.state[0]["increment"]
 
     def rows(self) -> NDArray[np.int64]:
         """Return the rows that hold a word, ascending: int64 ``[len(self)]``."""
@@ -140,6 +145,14 @@ class Vocabulary:
         state["candidates"] = kept
         self.arrays = self.arrays._replace(candidate_hashes=hashes, candidate_counts=counts)
         return before - int(kept)
+
+    def scale_down(self) -> None:
+        """Give one occurrence the weight 1 again, and every count so much less."""
+        rows, state = self.arrays.rows, self.arrays.state
+        scale = 1.0 / state["increment"]
+        rows["count"] *= scale
+        state["total"] *= scale
+        state["increment"] = 1.0
 
     def evict(self) -> NDArray[np.int64]:
         """Take the rows of the rarest words, down to nine tenths of the bound, and return them.

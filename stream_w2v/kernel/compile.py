@@ -53,6 +53,11 @@ def inlined(function: Function) -> Function:
     return njit(forceinline=True, **_INNER)(function)  # type: ignore[no-any-return]
 
 
+def pasted(function: Function) -> Function:
+    """Compile a function as a part of its only caller."""
+    return njit(inline="always", **_INNER)(function)  # type: ignore[no-any-return]
+
+
 def entry_point(function: Function) -> Function:
     """Compile a function that Python calls: without the GIL, and kept on disk if that is possible."""
     dispatcher = njit(nogil=True, error_model="numpy")(function)

@@ -480,7 +480,8 @@ def learn(tokens, pieces, vocabulary, noise, weights, scratch, options, counters
         if status != DONE:
             return status
         state = noise.state[0]
-        if staleness(state.mass, state.built_mass) > option.noise_staleness:
+        # At the limit too: before the first table the staleness is 1, which may be the limit.
+        if staleness(state.mass, state.built_mass) >= option.noise_staleness:
             known = vocabulary.rows[: vocabulary.state[0].rows_end]
             build_table(noise, known["count"], option.ns_exponent)
         random = generator(option.seed, np.uint64(counter.pieces))
