@@ -24,10 +24,10 @@ help:
 demo: $(VENV)/installed-run
 	@mkdir -p build
 	$(BIN)/stream-w2v train $(CORPUS) --vectors $(VECTORS)
-	$(BIN)/stream-w2v similar $(VECTORS) king -n 5
+	$(BIN)/stream-w2v similar $(VECTORS) music -n 5
 	$(BIN)/stream-w2v similar $(VECTORS) france -n 5
-	$(BIN)/stream-w2v similar $(VECTORS) computer -n 5
-	$(BIN)/stream-w2v similar $(VECTORS) king woman --minus man -n 5
+	$(BIN)/stream-w2v similar $(VECTORS) physics -n 5
+	$(BIN)/stream-w2v similar $(VECTORS) french germany --minus france -n 5
 	$(BIN)/stream-w2v evaluate $(VECTORS) --similarity examples/data/similarity.tsv --analogies examples/data/analogies.txt
 
 test: $(VENV)/installed-test
