@@ -178,7 +178,8 @@ def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-un
         full = pieces == len(piece_ends)
         while not full:
             # Runs of ASCII letters, the common case, in a loop of their own.
-            limit = 0 if too_long else min(start + MAX_WORD_BYTES, text_room)
+            complete = words - piece_words == PIECE_TOKENS
+            limit = 0 if too_long or complete else min(start + MAX_WORD_BYTES, text_room)
             while used < limit and position < end and data[position] < 0x80:
                 entry = table[data[position]]
                 if entry == 0:
@@ -191,6 +192,7 @@ def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-un
             if used > start:
                 open_word = True
             at_end = position >= end
+            before, invalid_before = position, invalid
             entry = np.uint64(0)
             if not at_end:
                 byte = data[position]
@@ -206,6 +208,10 @@ def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-un
                     else:
                         entry = _entry(table, code)
             if entry != 0 and (open_word or entry & np.uint64(CONTINUES) == 0):
+                if complete:
+                    # Here the next piece begins; what stands between the words is of this one.
+                    position, invalid = before, invalid_before
+                    break
                 open_word = True
                 size = (entry >> np.uint64(LENGTH_SHIFT)) & np.uint64(7)
                 if too_long or used + np.int64(size) - start > MAX_WORD_BYTES:
@@ -238,7 +244,7 @@ def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-un
                 value = _FNV_OFFSET
                 open_word = False
                 too_long = False
-            if at_end or words - piece_words == PIECE_TOKENS:
+            if at_end:
                 break
         if full:
             return Progress(
