@@ -7,8 +7,6 @@ signal. Every error is one line on standard error.
 from __future__ import annotations
 
 import contextlib
-import glob
-import json
 import math
 import os
 import signal
@@ -26,14 +24,16 @@ from typer.main import get_command
 
 from stream_w2v.config import Config
 from stream_w2v.connectors import open_source
-from stream_w2v.errors import ConfigError, SourceNotFoundError, StorageError, StreamW2VError
+from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
 from stream_w2v.formats import ENDINGS, KIND, format_of
 from stream_w2v.memory import memory_bound, memory_now
 from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
-from stream_w2v.progress import Progress, short, silence
+from stream_w2v.output import check_no_source, check_output, say, say_json, shown
+from stream_w2v.progress import Announced, Progress, short
 from stream_w2v.storage import kind_of
+from stream_w2v.stream import Sink
 from stream_w2v.trainer import Totals, Trainer
 from stream_w2v.vectors import KeyedVectors, VectorsFile
 
@@ -44,7 +44,6 @@ _ENDINGS = ", ".join(ENDINGS)
 
 app = typer.Typer(
     name=NAME,
-    help="Word vectors from text that never stops arriving.",
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -80,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except Exception as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            # Whoever read what was written (`export ... /dev/stdout | head`) has seen enough.
+            return 0
         if debug:
             traceback.print_exc()
         message, code = _explain(error)
@@ -99,6 +101,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), 2 if isinstance(error, ConfigError | SourceNotFoundError) else 1
     if isinstance(error, MemoryError):
         return f"out of memory: {error or 'lower max_vocab_size or max_candidates'}", 1
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or 'in the middle of the run'}", 1
     return f"this is a bug, {type(error).__name__}: {error} (--debug shows where)", 1
 
 
@@ -107,43 +111,21 @@ def _refuse(message: str) -> NoReturn:
     raise ConfigError(message)
 
 
-def _say(text: str) -> None:
-    """Print to standard output."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # Such as `| head`: whoever reads has seen enough.
-        silence(sys.stdout)
-    except OSError as error:
-        silence(sys.stdout)
-        msg = f"cannot write to standard output: {error.strerror}"
-        raise StorageError(msg) from error
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"{NAME} {version(NAME)}")
+        raise typer.Exit
 
 
-def _say_json(value: Any) -> None:
-    _say(json.dumps(value, indent=2))
-
-
-def _shown(word: str) -> str:
-    """Return a word as a terminal may be given it: a stream's words may hold control codes."""
-    if not sys.stdout.isatty() or word.isprintable():
-        return word
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in word)
-
-
-@app.callback(invoke_without_command=True)
+@app.callback()
 def _global(
-    context: typer.Context,
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    if show_version:
-        _say(f"{NAME} {version(NAME)}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        _refuse(f"name a command: {', '.join(c.name or '' for c in app.registered_commands)}")
+    """Word vectors from text that never stops arriving."""
 
 
 # train
@@ -171,7 +153,9 @@ def train(
     format: FormatOption = None,
     vectors_every: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Write the vectors this often, not only at the end."),
+        typer.Option(
+            metavar="SECONDS", min=1, help="Write the vectors this often, not only at the end."
+        ),
     ] = None,
     save: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="Save the whole model, to go on from.")
@@ -195,13 +179,15 @@ def train(
         _refuse("--format and --vectors-every are about --vectors, which is not given")
     if len({os.path.realpath(path) for path in outputs}) < len(outputs):
         _refuse("--vectors and --save name the same file")
-    sinks = [] if vectors is None else [VectorsFile(vectors, format)]
+    sinks: list[Sink] = [] if vectors is None else [VectorsFile(vectors, format)]
     for path in outputs:
-        _check_output(path)
-        _check_no_source(path, source)
+        check_output(path)
+        check_no_source(path, source)
     reader = open_source(source)
     model = Word2Vec(config) if load is None else _load_for_training(load, options)
     progress = None if quiet else Progress(model, reader)
+    if progress is not None:
+        sinks = [Announced(sink, progress, f"writing {vectors}") for sink in sinks]
     trainer = Trainer(
         model,
         reader,
@@ -213,14 +199,14 @@ def train(
         totals = trainer.run()
         if save is not None:
             if progress is not None:
-                progress.say("saving the model")
+                progress.say(f"saving {save}")
             model.save(save)
     if not quiet:
         with contextlib.suppress(OSError):
             print(_summary(totals, model, received, outputs), file=sys.stderr, flush=True)
     if as_json:
         written = {"vectors": vectors, "save": save}
-        _say_json(
+        say_json(
             asdict(totals)
             | {"vocabulary": len(model.vocabulary)}
             | {name: path and str(path) for name, path in written.items()}
@@ -241,30 +227,6 @@ def _load_for_training(path: Path, options: Mapping[str, Any]) -> Word2Vec:
                 "leave the option out, or train a new model"
             )
     return model
-
-
-def _check_output(path: Path) -> None:
-    """Refuse now what could not be written after hours of training."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        _refuse(f"{path} is a directory: name a file in it")
-    if not target.parent.is_dir():
-        _refuse(f"cannot write {path}: there is no directory {target.parent}")
-    needed = [target] if target.exists() else []
-    if not needed or target.is_file():  # a new file takes the place of the old one
-        needed.append(target.parent)
-    for place in needed:
-        if not os.access(place, os.W_OK):
-            _refuse(f"cannot write {path}: no permission to write to {place}")
-
-
-def _check_no_source(path: Path, sources: Sequence[str]) -> None:
-    if not path.is_file():
-        return
-    for source in sources:
-        matches = [source] if Path(source).exists() else glob.glob(source, recursive=True)  # noqa: PTH207
-        if any(path.samefile(match) for match in matches):
-            _refuse(f"{path} is one of the sources, and would be overwritten")
 
 
 @contextlib.contextmanager
@@ -353,11 +315,11 @@ def similar(
     """Print the words nearest to some words, with their cosine similarity."""
     found = _load_vectors(vectors).most_similar(words, minus or [], topn=topn)
     if as_json:
-        _say_json([{"word": word, "similarity": score} for word, score in found])
+        say_json([{"word": word, "similarity": score} for word, score in found])
         return
-    shown = [(_shown(word), f"{score:.4f}") for word, score in found]
+    shown = [(shown(word), f"{score:.4f}") for word, score in found]
     width = max((len(word) for word, _ in shown), default=0) if sys.stdout.isatty() else 0
-    _say("\n".join(f"{word:<{width}}\t{score}" for word, score in shown))
+    say("\n".join(f"{word:<{width}}\t{score}" for word, score in shown))
 
 
 @app.command(
@@ -398,9 +360,9 @@ def evaluate(
             f"({answers.correct} right of {answers.total} asked, {total} in the file)"
         )
     if as_json:
-        _say_json(result)
+        say_json(result)
     else:
-        _say("\n".join(lines))
+        say("\n".join(lines))
 
 
 def _answers(answers: AnalogyResult) -> dict[str, Any]:
@@ -430,7 +392,7 @@ def export(
 ) -> None:
     """Write vectors in another format."""
     form = format_of(out, format)
-    _check_output(out)
+    check_output(out)
     _load_vectors(file).save(out, form)
 
 
@@ -462,9 +424,11 @@ def info(
             "counts": loaded.counts is not None,
         }
     if as_json:
-        _say_json(facts)
-    else:
-        _say("\n".join(_lines(facts)))
+        say_json(facts)
+        return
+    if "memory" in facts:
+        facts["memory"] = {when: f"{short(size)}B" for when, size in facts["memory"].items()}
+    say("\n".join(_lines(facts)))
 
 
 def _lines(facts: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 import time
@@ -11,18 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from stream_w2v.model import Word2Vec
-from stream_w2v.stream import Source
+from stream_w2v.output import silence
+from stream_w2v.stream import Sink, Source
+from stream_w2v.vectors import KeyedVectors
 
 _LIVE_SECONDS = 0.5
 _PLAIN_SECONDS = 5.0
-_BAR_WIDTH = 24
+_BAR_WIDTH = 20
 _SHARE = re.compile(r"(.*?) ?(\d+) %")
 
 
@@ -52,20 +53,25 @@ class Report:
     learning_rate: float
     staleness: float
 
-    def figures(self) -> str:
-        """Return all but where the source stands, in a line."""
+    def speed(self) -> str:
+        """Return how far and how fast it goes."""
+        return (
+            f"{_clock(self.seconds)}; {short(self.words)} words, {short(self.words_per_second)}/s; "
+            f"{short(self.records_per_second)} records/s"
+        )
+
+    def state(self) -> str:
+        """Return how the model is doing."""
         loss = "-" if self.loss is None else f"{self.loss:.3f}"
         return (
-            f"{self.words:,} words, {short(self.words_per_second)}/s; "
-            f"{short(self.records_per_second)} records/s; vocabulary {self.vocabulary:,}; "
-            f"loss {loss}; learning rate {self.learning_rate:.4f}; "
-            f"noise staleness {self.staleness:.3f}"
+            f"vocabulary {self.vocabulary:,}; loss {loss}; "
+            f"learning rate {self.learning_rate:.4f}; noise staleness {self.staleness:.3f}"
         )
 
     def __str__(self) -> str:
         place = [] if self.percent is None else [f"{self.percent} %"]
         place += [self.position] if self.position else []
-        return "; ".join([" ".join([f"{self.seconds:.0f} s", *place]), self.figures()])
+        return "; ".join([*place, self.speed(), self.state()])
 
 
 class Progress:
@@ -92,7 +98,7 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._live is not None:
             self._live.start()
-            self.say("starting")
+            self.say("starting (the very first run compiles, which takes a while)")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -140,6 +146,24 @@ class Progress:
         return report
 
 
+class Announced(Sink):
+    """A sink that says on the progress display that it is being written to."""
+
+    def __init__(self, sink: Sink, progress: Progress, what: str) -> None:
+        self._sink = sink
+        self._progress = progress
+        self._what = what
+
+    def write(self, vectors: KeyedVectors) -> None:
+        """Say so, and write."""
+        self._progress.say(self._what)
+        self._sink.write(vectors)
+
+    def close(self) -> None:
+        """Close the sink."""
+        self._sink.close()
+
+
 def short(number: float) -> str:
     """Return a number in few characters: 1.23 M."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -148,12 +172,21 @@ def short(number: float) -> str:
     return f"{number:.3g}"
 
 
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _picture(report: Report) -> Group:
-    place = Table.grid(padding=(0, 1))
-    bar = [ProgressBar(100, report.percent, width=_BAR_WIDTH)] if report.percent is not None else []
-    percent = [] if report.percent is None else [f"{report.percent} %"]
-    place.add_row(*bar, *percent, report.position, f"{report.seconds:.0f} s")
-    return Group(place, Text(report.figures()))
+    place: list[RenderableType] = []
+    if report.percent is not None:
+        place = [ProgressBar(100, report.percent, width=_BAR_WIDTH), f"{report.percent} %"]
+    if report.position:
+        place.append(Text(report.position))
+    first = Table.grid(padding=(0, 1))
+    first.add_row(*place, report.speed())
+    return Group(first, Text(report.state()))
 
 
 @contextlib.contextmanager
@@ -163,10 +196,3 @@ def _going_on(stream: TextIO) -> Iterator[None]:
         yield
     except OSError:
         silence(stream)
-
-
-def silence(stream: TextIO) -> None:
-    """Send what is written to a stream from now on nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)

@@ -300,7 +300,7 @@ def kind_of(path: StrPath) -> str | None:
         try:
             header = json.loads(file.read(length))
             return str(header["__metadata__"]["format"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

@@ -189,19 +189,18 @@ class Trainer:
     def _why_empty(self) -> str:
         counters = self.model.counters
         records, words, oversize = (int(counters[n]) for n in ("records", "words", "oversize"))
-        until = " until it was stopped" if self._stopped else ""
+        nothing = "no word was learnt" + (" before the run was stopped" if self._stopped else "")
         if records == 0:
-            return f"no word was learnt: the source held no record{until}"
+            return f"{nothing}: the source gave no record"
         if words == 0:
-            long = f" but {oversize} that are too long to be one" if oversize else ""
-            return f"no word was learnt: the source held {records} records and no word{long}{until}"
-        least = self.model.config.min_count
+            long = f", words too long: {oversize}" if oversize else ""
+            return f"{nothing}: the source gave none; records read: {records}{long}"
         remedy = "lower min_count"
         if counters["forgotten"]:
             remedy += f", or raise max_candidates: {int(counters['forgotten'])} were forgotten"
         return (
-            f"no word was learnt: of the {words} words seen{until} "
-            f"none occurred {least} times: {remedy}"
+            f"{nothing}: of the {words} words seen "
+            f"none occurred {self.model.config.min_count} times; {remedy}"
         )
 
 

@@ -1,0 +1,253 @@
+"""The loop between a source, a model and sinks: order, ends, stops and failures."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_w2v import Batch, KeyedVectors, Sink, Source, Trainer, Word2Vec
+from stream_w2v.errors import (
+    ConfigError,
+    EmptyVocabularyError,
+    SourceError,
+    StorageError,
+    StreamW2VError,
+)
+
+TEXTS = [f"the quick fox {n} jumps over the lazy dog {n % 7}" for n in range(40)]
+
+
+def model(**options: Any) -> Word2Vec:
+    """Return a small model that learns every word."""
+    return Word2Vec(**{"vector_size": 8, "min_count": 1, "sample": 0, **options})
+
+
+class Listed(Source):
+    """Yields records, each as a batch of its own, and then ends, fails or waits to be closed."""
+
+    def __init__(self, texts: Sequence[str], then: str | Exception = "end") -> None:
+        self.texts = texts
+        self.then = then
+        self.read = 0
+        self.thread: threading.Thread | None = None
+        self.closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.thread = threading.current_thread()
+        for text in self.texts:
+            self.read += 1
+            data = text.encode()
+            yield Batch(data, np.array([len(data)]), {"listed": self.read})
+        if isinstance(self.then, Exception):
+            raise self.then
+        if self.then == "wait":
+            self.closed.wait()
+
+    def close(self) -> None:
+        """End an iteration that waits."""
+        self.closed.set()
+
+    def is_over(self) -> bool:
+        """Whether it is closed, and the thread that read it has ended."""
+        return self.closed.is_set() and not (self.thread and self.thread.is_alive())
+
+
+class Kept(Sink):
+    """Keeps every snapshot, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.snapshots: list[KeyedVectors] = []
+        self.closed = 0
+        self.error = error
+
+    def write(self, vectors: KeyedVectors) -> None:
+        """Keep a snapshot."""
+        if self.error is not None:
+            raise self.error
+        self.snapshots.append(vectors)
+
+    def close(self) -> None:
+        """Count how often this is called."""
+        self.closed += 1
+
+
+def test_a_run_learns_what_the_model_learns_alone() -> None:
+    """The trainer adds nothing: the state is that of learn_many, bit for bit."""
+    alone, trained, sink = model(), model(), Kept()
+    alone.learn_many(TEXTS)
+    source = Listed(TEXTS)
+    trainer = Trainer(trained, source, [sink])
+    totals = trainer.run()
+    expected = alone.tensors()
+    assert all(np.array_equal(expected[name], array) for name, array in trained.tensors().items())
+    assert trainer.positions == {"listed": len(TEXTS)}
+    (last,) = sink.snapshots
+    assert sorted(last) == sorted(alone.snapshot())
+    assert sink.closed == 1
+    assert source.is_over()
+    assert (totals.records, totals.words, totals.stopped) == (len(TEXTS), 10 * len(TEXTS), False)
+    assert 0 < totals.seconds < 60
+
+
+def test_totals_are_those_of_the_run_not_of_the_model() -> None:
+    """A model that had learnt before counts on; the totals start at 0."""
+    learner = model()
+    learner.learn_many(TEXTS)
+    totals = Trainer(learner, Listed([*TEXTS[:3], "x" * 300, "\ufffd"])).run()
+    assert (totals.records, totals.oversize, totals.invalid) == (5, 1, 0)
+    assert learner.records == len(TEXTS) + 5
+
+
+def test_a_source_that_breaks_off_is_an_error_after_all_that_came_before() -> None:
+    """Every earlier batch is learnt, nothing is written, and all is closed."""
+    learner, sink, error = model(), Kept(), SourceError("it broke off")
+    source = Listed(TEXTS, then=error)
+    with pytest.raises(SourceError, match="it broke off"):
+        Trainer(learner, source, [sink]).run()
+    assert learner.records == len(TEXTS)
+    assert sink.snapshots == []
+    assert sink.closed == 1
+    assert source.is_over()
+
+
+def test_an_error_of_the_callers_tokenizer_is_raised_where_run_was_called() -> None:
+    """It happens in the feeder, and the caller sees it as it is."""
+
+    def tokenizer(text: str) -> list[str]:
+        if "fox 20 " in text:
+            raise LookupError(text)
+        return text.split()
+
+    learner = model(text=tokenizer)
+    with pytest.raises(LookupError, match="the quick fox 20 "):
+        Trainer(learner, Listed(TEXTS)).run()
+    assert learner.records == 20
+
+
+def test_stop_finishes_the_batch_in_hand_and_writes_the_last_snapshot() -> None:
+    """Batches that were read ahead are not learnt; the positions say so."""
+    learner, sink, source = model(), Kept(), Listed(TEXTS)
+
+    def stop_at_seven() -> None:
+        if learner.records == 7:
+            trainer.stop()
+
+    trainer = Trainer(learner, source, [sink], on_batch=stop_at_seven)
+    totals = trainer.run()
+    assert (totals.records, totals.stopped) == (7, True)
+    assert trainer.positions == {"listed": 7}
+    assert len(sink.snapshots) == 1
+    assert source.is_over()
+
+
+def test_stop_ends_a_run_whose_source_is_silent() -> None:
+    """It does not wait for the next batch."""
+    source = Listed(TEXTS, then="wait")
+    trainer = Trainer(model(), source)
+    timer = threading.Timer(0.3, trainer.stop)
+    timer.start()
+    begin = time.monotonic()
+    assert trainer.run().records == len(TEXTS)
+    assert time.monotonic() - begin < 5
+    assert source.is_over()
+
+
+def test_the_feeder_reads_a_few_batches_ahead_and_no_more() -> None:
+    """However slow the training is, memory is bounded."""
+    source, ahead = Listed(TEXTS), []
+
+    def look() -> None:
+        time.sleep(0.01)
+        ahead.append(source.read - learner.records)
+
+    learner = model()
+    Trainer(learner, source, on_batch=look).run()
+    assert 2 <= max(ahead) <= 5
+
+
+@pytest.mark.parametrize("place", ["sink", "observer"])
+def test_an_error_while_training_ends_the_feeder_too(place: str) -> None:
+    """Whatever fails is raised, and nothing is left running or open."""
+    error = StorageError("the disk is full")
+    sink = Kept(error if place == "sink" else None)
+    source = Listed(TEXTS, then="wait")
+
+    def fail() -> None:
+        if place == "observer":
+            raise error
+        trainer.stop()
+
+    trainer = Trainer(model(), source, [sink], on_batch=fail)
+    with pytest.raises(StorageError, match="the disk is full"):
+        trainer.run()
+    assert sink.closed == 1
+    assert source.is_over()
+
+
+def test_snapshot_every_hands_out_snapshots_on_the_way() -> None:
+    """Each holds what had been learnt by then, and changes no more."""
+    sink = Kept()
+    Trainer(model(), Listed(TEXTS), [sink], snapshot_every=1e-9).run()
+    sizes = [len(snapshot) for snapshot in sink.snapshots]
+    assert len(sizes) == len(TEXTS) + 1
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_snapshot_every_must_be_positive(seconds: float) -> None:
+    """The error says what was given."""
+    message = f"snapshot_every must be more than 0 seconds, not {seconds}"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Trainer(model(), Listed([]), snapshot_every=seconds)
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "message"),
+    [
+        ([], {}, "no word was learnt: the source gave no record"),
+        (["", " . "], {}, "no word was learnt: the source gave none; records read: 2"),
+        (
+            ["x" * 300],
+            {},
+            "no word was learnt: the source gave none; records read: 1, words too long: 1",
+        ),
+        (
+            ["one two two"],
+            {"min_count": 3},
+            "no word was learnt: of the 3 words seen none occurred 3 times; lower min_count",
+        ),
+        (
+            [" ".join(map(str, range(100)))],
+            {"min_count": 2, "max_candidates": 10},
+            "no word was learnt: of the 100 words seen none occurred 2 times; "
+            "lower min_count, or raise max_candidates: 90 were forgotten",
+        ),
+    ],
+)
+def test_a_run_without_any_word_says_why(
+    texts: list[str], options: dict[str, Any], message: str
+) -> None:
+    """Each reason has its own remedy; the sinks get nothing."""
+    sink = Kept()
+    with pytest.raises(EmptyVocabularyError) as caught:
+        Trainer(model(**options), Listed(texts), [sink]).run()
+    assert str(caught.value) == message
+    assert sink.snapshots == []
+
+
+def test_a_run_that_is_stopped_before_it_learns_says_so() -> None:
+    """A stop that came first is not forgotten."""
+    trainer = Trainer(model(), Listed([], then="wait"))
+    trainer.stop()
+    with pytest.raises(StreamW2VError) as caught:
+        trainer.run()
+    assert str(caught.value) == (
+        "no word was learnt before the run was stopped: the source gave no record"
+    )
