@@ -1,0 +1,432 @@
+"""Plain-Python twins of everything that is compiled, written from the formulas.
+
+Nothing here comes from the package, so that a mistake is not made twice. Whole numbers are exact;
+float64 sums are added up in the order that the kernels document; vectors are stored as float32
+but moved in float64, so they agree with the compiled ones to float32 rounding only.
+"""
+
+import math
+import unicodedata
+
+import numpy as np
+
+MASK = 2**64 - 1
+GOLDEN = 0x9E3779B97F4A7C15
+PIECE_TOKENS = 4096
+MAX_WORD_BYTES = 256
+LOSS_EVERY = 256
+INITIAL_VECTORS = 0x5EED
+MOST_ROWS = 1000
+"""Words that a test of the whole model may use."""
+
+# Random numbers.
+
+
+def mix(value):
+    """Scramble 64 bits as splitmix64 does."""
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & MASK
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB & MASK
+    return value ^ (value >> 31)
+
+
+class Generator:
+    """Generator ``number`` under a seed: a counter in steps of the golden ratio, scrambled."""
+
+    def __init__(self, seed, number):
+        self.state = mix((mix((seed + GOLDEN) & MASK) + number * GOLDEN) & MASK)
+
+    def draw(self):
+        """Return 64 random bits."""
+        self.state = (self.state + GOLDEN) & MASK
+        return mix(self.state)
+
+    def unit(self):
+        """Return a float in 0 <= u < 1."""
+        return (self.draw() >> 11) / 2**53
+
+    def below(self, bound):
+        """Return a whole number in 0..bound - 1."""
+        return below(self.draw(), bound)
+
+
+def below(draw, bound):
+    """Map the high half of 64 random bits to 0..bound - 1."""
+    return (draw >> 32) * bound >> 32
+
+
+# Text.
+
+
+def decode(raw):
+    """Decode UTF-8; return the text, and how many characters of it replace what was not UTF-8."""
+    text = raw.decode("utf-8", "replace")
+    # A character U+FFFD that was in the text is not counted, so it is first made another one.
+    masked = raw.replace("\ufffd".encode(), b"?")
+    return text, masked.decode("utf-8", "replace").count("\ufffd")
+
+
+def is_mark(character):
+    """Say whether a character combines with the one before it."""
+    return unicodedata.category(character).startswith("M")
+
+
+def words(text):
+    """Cut a text into lower-cased runs of letters and digits; marks continue a run."""
+    result = [""]
+    for character in text:
+        if character.isalnum() or (is_mark(character) and result[-1]) or ord(character) >= 0x20000:
+            result[-1] += character.lower()
+        elif result[-1]:
+            result.append("")
+    return [word for word in result if word]
+
+
+def whitespace(text):
+    """Cut a text at white space."""
+    return text.split()
+
+
+PRESETS = {"words": words, "whitespace": whitespace}
+
+
+def tokenise(raw, preset):
+    """Cut a record; return its words as bytes, the invalid characters and the oversize words."""
+    text, invalid = decode(raw)
+    found = [word.encode() for word in PRESETS[preset](text)]
+    fitting = [word for word in found if len(word) <= MAX_WORD_BYTES]
+    return fitting, invalid, len(found) - len(fitting)
+
+
+def pieces(tokens):
+    """Cut the words of a record into pieces; a record without words is one empty piece."""
+    cuts = range(0, max(len(tokens), 1), PIECE_TOKENS)
+    return [tokens[cut : cut + PIECE_TOKENS] for cut in cuts]
+
+
+def hash_word(word):
+    """Hash bytes: FNV-1a, scrambled."""
+    value = 0xCBF29CE484222325
+    for byte in word:
+        value = (value ^ byte) * 0x100000001B3 & MASK
+    return mix(value)
+
+
+# Noise.
+
+
+def power(count, exponent):
+    """Return ``count ** exponent``, for 3/4 by two square roots, as the kernel rounds it."""
+    if exponent == 0.75:
+        return math.sqrt(count) * math.sqrt(math.sqrt(count))
+    return float(count) ** exponent
+
+
+def alias_table(counts, exponent):
+    """Build the alias table as Vose does.
+
+    Returns a list of (threshold in 0..2^32, other row), empty without mass, and the mass.
+    """
+    shares = [power(count, exponent) if count > 0 else 0.0 for count in counts]
+    mass = 0.0
+    for share in shares:
+        mass += share
+    if mass <= 0:
+        return [], mass
+    heaviest = shares.index(max(shares))
+    scale = len(shares) / mass
+    shares = [share * scale for share in shares]
+    small = [row for row, share in enumerate(shares) if share < 1]
+    large = [row for row, share in enumerate(shares) if share >= 1]
+    table = [(0, heaviest)] * len(shares)
+    while small and large:
+        low, high = small.pop(), large[-1]
+        table[low] = (int(shares[low] * 2**32), high)
+        shares[high] -= 1.0 - shares[low]
+        if shares[high] < 1:
+            small.append(large.pop())
+    # Only rounding leaves a small row.
+    for row in small:
+        table[row] = (int(min(shares[row], 0.9999999997) * 2**32), heaviest)
+    for row in large:
+        table[row] = (2**32 - 1, row)
+    return table, mass
+
+
+def draw_row(table, draw):
+    """Draw a row by 64 random bits: the high half picks an entry, the low half its side."""
+    if not table:
+        return 0
+    row = below(draw, len(table))
+    threshold, other = table[row]
+    return row if draw & 0xFFFFFFFF < threshold else other
+
+
+def draw_rows(table, seed, size):
+    """Draw ``size`` rows by a generator of their own."""
+    random = Generator(seed, 0)
+    return [draw_row(table, random.draw()) for _ in range(size)]
+
+
+def staleness(mass, built_mass):
+    """Bound the total variation distance between the table and the live distribution."""
+    if built_mass <= 0:
+        return 1.0 if mass > 0 else 0.0
+    return max(0.0, 1.0 - built_mass / mass)
+
+
+# Learning rates.
+
+DEFAULT_RATES = {"per-row": 0.2, "linear": 0.05, "inverse-sqrt": 0.05, "constant": 0.025}
+
+
+def learning_rate(schedule, rate, floor, windows, tokens, total_tokens):
+    """Return the rate of a row that was in so many windows, after so many tokens."""
+    rate = DEFAULT_RATES[schedule] if rate is None else rate
+    floor = min(floor, rate)
+    if schedule == "per-row":
+        result = (rate ** (-4 / 3) + 0.1 * windows) ** -0.75
+    elif schedule == "linear":
+        result = floor + (rate - floor) * max(0.0, 1 - tokens / total_tokens)
+    elif schedule == "inverse-sqrt":
+        result = rate / math.sqrt(1 + tokens / 1_000_000)
+    else:
+        result = rate
+    return max(result, floor)
+
+
+# Training.
+
+
+def sigmoid(value):
+    """Logistic function, of values limited to -10..10."""
+    return 1 / (1 + np.exp(-np.clip(value, -10, 10)))
+
+
+def objective(inputs, outputs, targets, weights):
+    """Sum Goldberg & Levy's equation 4 over the inputs of a window, float64."""
+    scores = np.float64(inputs) @ np.float64(outputs).T
+    # -log s(v) for the centre and -log s(-v) for noise, both log(1 + exp(-+v)).
+    signs = np.where(np.asarray(targets) > 0, -1.0, 1.0)
+    return float((weights * np.logaddexp(0, signs * scores)).sum())
+
+
+def train_window(inputs, input_rows, rates, outputs, output_rows, targets, weights, output_rates):
+    """Train input rows against output rows, both float32 ``[rows, d]``, in blocks of six outputs.
+
+    Outputs of weight 0 keep their place in the blocks and do nothing. Within a block every
+    gradient uses the values from before it; but a context word that occurs twice is updated
+    twice, and the second time the outputs see it as the first left it. Returns the loss, of each
+    block before it was trained.
+    """
+    loss = 0.0
+    for begin in range(0, len(output_rows), 6):
+        block = [j for j in range(begin, min(begin + 6, len(output_rows))) if weights[j] > 0]
+        rows, step, target, weight = (
+            np.array([values[j] for j in block], dtype=kind)
+            for values, kind in (
+                (output_rows, int), (output_rates, float), (targets, float), (weights, float)
+            )
+        )  # fmt: skip
+        ys = np.float64(outputs[rows])
+        probabilities = sigmoid(np.float64(inputs[input_rows]) @ ys.T)
+        loss -= (weight * np.log(np.where(target > 0, probabilities, 1 - probabilities))).sum()
+        errors = weight * (target - probabilities)
+        moved = ys.copy()
+        for row, rate, error in zip(input_rows, rates, errors, strict=True):
+            x = np.float64(inputs[row])
+            moved += (step * error)[:, None] * x
+            inputs[row] = x + rate * (error @ ys)
+        outputs[rows] = moved
+    return loss
+
+
+class NaiveWord2Vec:
+    """The whole model: words in dicts, one record at a time.
+
+    Options are those of the package's ``Config`` by name; ``hash_word`` may be replaced, to
+    force collisions.
+    """
+
+    def __init__(
+        self, *, vector_size=100, window=5, negative=5, min_count=5, sample=1e-3,
+        ns_exponent=0.75, noise_staleness=0.05, max_vocab_size=1_000_000,
+        max_candidates=3_000_000, half_life=None, schedule="per-row", learning_rate=None,
+        min_learning_rate=0.0, total_tokens=None, seed=1, hash_word=hash_word,
+    ):  # fmt: skip
+        self.vector_size, self.window, self.negative = vector_size, window, negative
+        self.min_count, self.sample, self.seed = min_count, sample, seed
+        self.ns_exponent, self.noise_staleness = ns_exponent, noise_staleness
+        self.max_vocab_size, self.max_candidates = max_vocab_size, max_candidates
+        self.half_life = half_life
+        self.rate_options = (schedule, learning_rate, min_learning_rate)
+        self.total_tokens = total_tokens
+        self.hash_word = hash_word
+
+        self.rows = {}  # word: row
+        self.count = {}  # row: occurrences, in units of the increment
+        self.stamp = {}  # row: the piece in which its word last occurred
+        self.free = []  # rows whose words were evicted, the next one to use last
+        self.waiting = {}  # hash: occurrences
+        self.increment, self.total = 1.0, 0.0
+        self.table, self.mass, self.built_mass, self.rebuilds = [], 0.0, 0.0, 0
+        shape = (min(max_vocab_size, MOST_ROWS), vector_size)
+        self.inputs, self.outputs = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.input_windows, self.output_windows = np.zeros(shape[0]), np.zeros(shape[0])
+        self.counters = dict.fromkeys(
+            ("pieces", "records", "words", "kept", "windows", "loss", "loss_pairs", "evicted",
+             "forgotten"), 0)  # fmt: skip
+
+    @property
+    def rows_end(self):
+        """One more than the highest row that ever held a word."""
+        return len(self.rows) + len(self.free)
+
+    def learn(self, record):
+        """Learn one record: a list of words, as bytes."""
+        for piece in pieces(record):
+            self._count_all(piece)
+            if staleness(self.mass, self.built_mass) >= self.noise_staleness:
+                self._rebuild()
+            random = Generator(self.seed, self.counters["pieces"])
+            kept = self._thin([self.rows[word] for word in piece if word in self.rows], random)
+            if len(kept) >= 2:
+                self._train(kept, random)
+            self.counters["pieces"] += 1
+            self.counters["words"] += len(piece)
+            self.counters["kept"] += len(kept)
+            if self.half_life is not None:
+                self._age(len(piece))
+        self.counters["records"] += 1
+
+    # The vocabulary.
+
+    def _count_all(self, piece):
+        for word in piece:
+            row = self.rows.get(word)
+            if row is None:
+                row = self._wait(word)
+            else:
+                before = self.count[row]
+                self.count[row] += self.increment
+                self.total += self.increment
+                gained = power(self.count[row], self.ns_exponent)
+                self.mass += gained - power(before, self.ns_exponent)
+            if row is not None:
+                self.stamp[row] = self.counters["pieces"]
+
+    def _wait(self, word):
+        """Count a word without a row, and give it one if it is time."""
+        value = self.hash_word(word)
+        seen = self.waiting.get(value, 0) + 1
+        if seen >= self.min_count:
+            if len(self.rows) == self.max_vocab_size:
+                self._evict()
+            self.waiting.pop(value, None)
+            return self._admit(word, seen)
+        if seen == 1 and len(self.waiting) == self.max_candidates:
+            self._halve()
+        self.waiting[value] = seen
+        return None
+
+    def _admit(self, word, seen):
+        row = self.free.pop() if self.free else len(self.rows)
+        self.rows[word] = row
+        self.count[row] = seen * self.increment
+        self.total += self.count[row]
+        self.mass += power(self.count[row], self.ns_exponent)
+        random = Generator(self.seed ^ INITIAL_VECTORS, self.hash_word(word))
+        self.inputs[row] = [
+            (random.unit() - 0.5) / self.vector_size for _ in range(self.vector_size)
+        ]
+        return row
+
+    def _halve(self):
+        before = len(self.waiting)
+        while len(self.waiting) >= self.max_candidates:
+            self.waiting = {value: n // 2 for value, n in self.waiting.items() if n > 1}
+        self.counters["forgotten"] += before - len(self.waiting)
+
+    def _evict(self):
+        """Take the rows of the lowest counts, of equal ones those unseen for longest."""
+        words = {row: word for word, row in self.rows.items()}
+        order = sorted(words, key=lambda row: (self.count[row], self.stamp[row], row))
+        gone = sorted(order[: len(order) - int(0.9 * self.max_vocab_size)])
+        for row in gone:
+            del self.rows[words[row]], self.count[row], self.stamp[row]
+            self.inputs[row] = self.outputs[row] = 0.0
+            self.input_windows[row] = self.output_windows[row] = 0.0
+        self.free = gone[::-1]
+        self.total = math.fsum(self.count.values())
+        self.counters["evicted"] += len(gone)
+        self._rebuild()
+
+    def _age(self, tokens):
+        self.increment *= 2.0 ** (tokens / self.half_life)
+        if self.increment > 2.0**40:
+            scale = 1.0 / self.increment
+            self.count = {row: count * scale for row, count in self.count.items()}
+            self.total *= scale
+            self.increment = 1.0
+            self._rebuild()
+
+    # Noise and subsampling.
+
+    def _rebuild(self):
+        counts = [self.count.get(row, 0.0) for row in range(self.rows_end)]
+        self.table, self.mass = alias_table(counts, self.ns_exponent)
+        self.built_mass = self.mass
+        self.rebuilds += 1
+
+    def _thin(self, rows, random):
+        kept = []
+        for row in rows:
+            keep = 1.0
+            if self.sample > 0:
+                x = self.sample * self.total / self.count[row]
+                keep = math.sqrt(x) + x
+            if keep >= 1 or random.unit() < keep:
+                kept.append(row)
+        return kept
+
+    # Training.
+
+    def _rate(self, windows):
+        return learning_rate(*self.rate_options, windows, self.counters["words"], self.total_tokens)
+
+    def _train(self, kept, random):
+        n = len(kept)
+        radii = [1 + random.below(self.window) for _ in kept]
+        contexts = [
+            [p for p in range(max(0, c - radius), min(n, c + radius + 1)) if p != c]
+            for c, radius in enumerate(radii)
+        ]
+        taken = np.bincount([p for context in contexts for p in context], minlength=n)
+        rates = []
+        for p, row in enumerate(kept):
+            rates.append(self._rate(self.input_windows[row]))
+            self.input_windows[row] += taken[p]
+        # All random numbers are drawn centre by centre, before the loop in the kernel's chunks.
+        for c, centre in enumerate(kept):
+            drawn = [centre]
+            drawn += [draw_row(self.table, random.draw()) for _ in range(self.negative)]
+            self._train_window(contexts[c], rates, kept, drawn)
+
+    def _train_window(self, context, rates, kept, drawn):
+        centre = drawn[0]
+        # A place for every draw: a repeated one adds weight to the first and is itself nothing.
+        weights = [0.0] * len(drawn)
+        for j, row in enumerate(drawn):
+            if j == 0 or row != centre:
+                weights[drawn.index(row)] += 1.0
+        output_rates = []
+        for j, row in enumerate(drawn):
+            output_rates.append(self._rate(self.output_windows[row]) if weights[j] else 0.0)
+            self.output_windows[row] += weights[j] > 0
+        loss = train_window(
+            self.inputs, [kept[p] for p in context], [rates[p] for p in context],
+            self.outputs, drawn, [1.0] + [0.0] * self.negative, weights, output_rates,
+        )  # fmt: skip
+        if self.counters["windows"] % LOSS_EVERY == 0:
+            self.counters["loss"] += loss
+            self.counters["loss_pairs"] += len(context)
+        self.counters["windows"] += 1
