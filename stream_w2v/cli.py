@@ -30,7 +30,7 @@ from stream_w2v.formats import ENDINGS, KIND, format_of
 from stream_w2v.memory import memory_bound, memory_now
 from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
-from stream_w2v.output import check_no_source, check_output, say, say_json, shown
+from stream_w2v.output import check_no_source, check_output, printable, say, say_json
 from stream_w2v.progress import Announced, Progress, short
 from stream_w2v.storage import kind_of
 from stream_w2v.stream import Sink
@@ -317,7 +317,7 @@ def similar(
     if as_json:
         say_json([{"word": word, "similarity": score} for word, score in found])
         return
-    shown = [(shown(word), f"{score:.4f}") for word, score in found]
+    shown = [(printable(word), f"{score:.4f}") for word, score in found]
     width = max((len(word) for word, _ in shown), default=0) if sys.stdout.isatty() else 0
     say("\n".join(f"{word:<{width}}\t{score}" for word, score in shown))
 

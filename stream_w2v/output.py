@@ -31,7 +31,7 @@ def say_json(value: Any) -> None:
     say(json.dumps(value, indent=2))
 
 
-def shown(word: str) -> str:
+def printable(word: str) -> str:
     """Return a word as a terminal may be given it: a stream's words may hold control codes."""
     if not sys.stdout.isatty() or word.isprintable():
         return word

@@ -1,0 +1,698 @@
+"""The command: what it prints, what it writes, and every way in which it can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import os
+import pty
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from stream_w2v import KeyedVectors, StreamW2VError, Word2Vec, output
+from stream_w2v.cli import main
+from stream_w2v.config import Config
+
+COMMANDS = ("train", "similar", "evaluate", "export", "info")
+SMALL = ("--vector-size", "8", "--min-count", "2")
+PROGRAM = (sys.executable, "-m", "stream_w2v")
+
+
+class Result(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs the command in this process."""
+
+    def call(*arguments: str | Path) -> Result:
+        code = main([str(argument) for argument in arguments])
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+def text(seed: int, lines: int = 300) -> str:
+    """Return lines whose words belong together in fives: a0..a4, b0..b4, and so on."""
+    draw = np.random.default_rng(seed)
+    topics = draw.choice(list("abcdefgh"), lines)
+    return "".join(
+        " ".join(f"{topic}{n}" for n in draw.integers(0, 5, 12)) + "\n" for topic in topics
+    )
+
+
+class Files(NamedTuple):
+    """What most tests read."""
+
+    corpus: Path
+    vectors: Path
+    model: Path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Train once."""
+    folder = tmp_path_factory.mktemp("cli")
+    files = Files(folder / "a.txt", folder / "a.safetensors", folder / "model.safetensors")
+    files.corpus.write_text(text(1))
+    outputs = ("--vectors", str(files.vectors), "--save", str(files.model), "--quiet")
+    assert main(["train", str(files.corpus), *SMALL, *outputs]) == 0
+    return files
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the files there, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def error_of(result: Result, code: int) -> str:
+    """Check that a result is an error and nothing else, and return what it says."""
+    assert result.code == code, result
+    assert result.out == ""
+    start = "stream-w2v: error: "
+    assert result.err.startswith(start), result.err
+    assert result.err.count("\n") == 1
+    assert result.err.endswith("\n")
+    return result.err[len(start) : -1]
+
+
+# Help.
+
+
+def test_version_is_the_packages(run: Run) -> None:
+    """It is printed alone."""
+    assert run("--version") == Result(0, f"stream-w2v {version('stream-w2v')}\n", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(run: Run, command: str) -> None:
+    """The general help names the command; its own help shows how it is used."""
+    assert f"│ {command} " in run("--help").out
+    result = run(command, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert "Examples" in result.out
+    assert f"stream-w2v {command} " in result.out.partition("Examples")[2]
+
+
+def test_every_field_of_the_config_is_an_option(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its default and its help from there."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 250)
+    panel = run("train", "--help").out.partition("─ Model ─")[2].partition("╰")[0]
+    helps = dict(re.findall(r"│ --([a-z-]+) +(.*?)(?=│ --|\Z)", panel, re.DOTALL))
+    assert helps["vector-size"].startswith("<int> ")
+    assert "Length of a vector." in helps["vector-size"]
+    assert "per-row|linear|inverse-sqrt|constant" in helps["schedule"]
+    assert list(helps) == [field.name.replace("_", "-") for field in dataclasses.fields(Config)]
+    for field, said in zip(dataclasses.fields(Config), helps.values(), strict=True):
+        assert re.search(r"[A-Z][a-z]+,? .*\.", said), "no help"
+        if field.default is not None:
+            assert f"[default: {field.default}]" in said
+
+
+def test_python_m_runs_the_command() -> None:
+    """It is called by the same name there."""
+    done = subprocess.run([*PROGRAM, "bogus"], capture_output=True, text=True)
+    said = "stream-w2v: error: No such command 'bogus' (see stream-w2v --help)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_the_library_does_not_import_what_only_the_command_needs() -> None:
+    """Whoever only uses the library does not pay for typer and rich."""
+    code = "import stream_w2v, sys; print({'typer', 'rich'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+# train
+
+
+def test_train_writes_vectors_and_model_and_says_so(run: Run, files: Files, tmp_path: Path) -> None:
+    """The summary tells how much there was; standard output stays free."""
+    vectors, model = tmp_path / "v.txt.gz", tmp_path / "m.safetensors"
+    result = run("train", files.corpus, *SMALL, "--vectors", vectors, "--save", model)
+    assert (result.code, result.out) == (0, "")
+    assert re.fullmatch(
+        r"3,600 words of 300 records in \d+\.\d s \([\d.]+ [kM]? ?words/s\); vocabulary 40; "
+        + re.escape(f"wrote {vectors} and {model}\n"),
+        result.err,
+    )
+    wv = KeyedVectors.load(vectors)
+    assert sorted(wv) == sorted(KeyedVectors.load(files.vectors))
+    assert np.array_equal(wv["a0"], KeyedVectors.load(files.vectors)["a0"])
+    assert model.read_bytes() == files.model.read_bytes()
+
+
+def test_train_takes_every_option_by_its_name(run: Run, files: Files, tmp_path: Path) -> None:
+    """What is given arrives in the config."""
+    given: dict[str, Any] = {
+        "vector_size": 12, "window": 3, "negative": 4, "min_count": 2, "sample": 0.5,
+        "ns_exponent": 0.5, "noise_staleness": 0.1, "max_vocab_size": 20, "max_candidates": 30,
+        "half_life": 5000.0, "schedule": "linear", "learning_rate": 0.1,
+        "min_learning_rate": 0.01, "total_tokens": 4000, "text": "whitespace", "seed": 7,
+    }  # fmt: skip
+    assert sorted(given) == sorted(field.name for field in dataclasses.fields(Config))
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    model = tmp_path / "m.safetensors"
+    result = run("train", files.corpus, *options, "--save", model)
+    assert result.code == 0
+    assert "words evicted" in result.err
+    assert Word2Vec.load(model).config == Config(**given)
+
+
+def test_train_json_is_one_object_on_standard_output(
+    run: Run, files: Files, tmp_path: Path
+) -> None:
+    """It has the totals and what was written; with --quiet there is nothing else."""
+    vectors = tmp_path / "v.bin"
+    result = run("train", files.corpus, *SMALL, "--vectors", vectors, "--json", "--quiet")
+    summary = json.loads(result.out)
+    assert (result.code, result.err) == (0, "")
+    assert summary.pop("seconds") > 0
+    assert summary.pop("kept") <= 3600
+    assert summary == {
+        "stopped": False, "records": 300, "words": 3600, "invalid": 0, "oversize": 0,
+        "evicted": 0, "forgotten": 0, "vocabulary": 40, "vectors": str(vectors), "save": None,
+    }  # fmt: skip
+
+
+def test_train_goes_on_with_a_saved_model(run: Run, files: Files, tmp_path: Path) -> None:
+    """The model of two runs is that of one, bit for bit; options may be repeated."""
+    more, both = tmp_path / "more.txt", tmp_path / "both.safetensors"
+    more.write_text(text(2))
+    continued = tmp_path / "continued.safetensors"
+    continued.write_bytes(files.model.read_bytes())
+    save = ("--save", continued, "--quiet")
+    assert run("train", more, "--load", continued, "--window", "5", *save) == (0, "", "")
+    run("train", files.corpus, more, *SMALL, "--save", both)
+    assert continued.read_bytes() == both.read_bytes()
+
+
+def test_train_reads_standard_input_and_writes_standard_output(files: Files) -> None:
+    """As in a pipeline."""
+    arguments = ("train", "-", *SMALL, "--vectors", "/dev/stdout", "--format", "vocab")
+    with gzip.open(files.corpus.with_suffix(".gz"), "wb") as packed:
+        packed.write(files.corpus.read_bytes())
+    with files.corpus.with_suffix(".gz").open("rb") as packed:
+        done = subprocess.run([*PROGRAM, *arguments], stdin=packed, capture_output=True, text=True)
+    assert done.returncode == 0
+    counts = dict(line.split() for line in done.stdout.splitlines())
+    assert len(counts) == 40
+    assert sum(map(int, counts.values())) == 3600
+    assert done.stderr.startswith("3,600 words of 300 records in ")
+
+
+def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
+    """Characters that are no UTF-8 and words that are too long are counted."""
+    corpus = tmp_path / "odd.txt"
+    corpus.write_bytes(b"one two\xff two " + b"x" * 300 + b" one\n\0 one two\n")
+    result = run("train", corpus, "--min-count", "1", "--vectors", tmp_path / "v.txt")
+    assert "; vocabulary 2; 1 invalid characters; 1 words too long; wrote " in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{corpus}"], "nothing would be kept: give --vectors OUT or --save MODEL"),
+        (
+            ["{corpus}", "--save", "m", "--format", "tsv"],
+            "--format and --vectors-every are about --vectors, which is not given",
+        ),
+        (
+            ["{corpus}", "--save", "{tmp}/m.bin", "--vectors", "{tmp}/./m.bin"],
+            "--vectors and --save name the same file",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.doc"],
+            "cannot tell the format of x.doc: "
+            "let it end in .txt, .bin, .safetensors, .tsv, .vocab (and .gz), or name a format",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--format", "doc"],
+            "format must be one of word2vec, word2vec-binary, safetensors, tsv, vocab, not 'doc'",
+        ),
+        (
+            ["{corpus}", "--vectors", "{tmp}/no/x.txt"],
+            "cannot write {tmp}/no/x.txt: there is no directory {tmp}/no",
+        ),
+        (["{corpus}", "--save", "{tmp}"], "{tmp} is a directory: name a file in it"),
+        (
+            ["{tmp}/../{name}/a.*", "--vectors", "{corpus}"],
+            "{corpus} is one of the sources, and would be overwritten",
+        ),
+        (["{tmp}/no.txt", "--vectors", "x.txt"], "{tmp}/no.txt does not exist"),
+        (["{tmp}/*.no", "--vectors", "x.txt"], "{tmp}/*.no matches no file"),
+        (
+            ["{tmp}", "--vectors", "x.txt"],
+            "{tmp} is a directory: name its files, for example {tmp}/*",
+        ),
+        (
+            ["no://where", "--vectors", "x.txt"],
+            "no installed source reads no:// (there is: file://)",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--window", "0"],
+            "window must be from 1 to 1000, not 0",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--text", "log"],
+            "text must be one of words, whitespace, not 'log'",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--load", "{model}", "--vector-size", "9"],
+            "--vector-size 9 contradicts {model}, which has vector_size 8: "
+            "leave the option out, or train a new model",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--load", "{vectors}"],
+            "{vectors} holds vectors only, which cannot be trained on: name a saved model",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--load", "{tmp}/no"],
+            "there is no file {tmp}/no",
+        ),
+    ],
+)
+def test_train_refuses_what_cannot_work(
+    run: Run, files: Files, arguments: list[str], message: str
+) -> None:
+    """All of it is found before anything is read, and the exit code is 2."""
+    names = {**files._asdict(), "tmp": files.corpus.parent, "name": files.corpus.parent.name}
+    result = run("train", *(argument.format(**names) for argument in arguments))
+    assert error_of(result, 2) == message.format(**names)
+    assert not Path("x.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing command"),
+        (["bogus"], "No such command 'bogus'"),
+        (["train"], "Missing argument 'SOURCE'"),
+        (["train", "x", "--bogus"], "No such option: --bogus"),
+        (["train", "x", "--vectors"], "requires an argument"),
+        (["train", "x", "--window", "five"], "Invalid value for '--window': "),
+        (["train", "x", "--vectors", "v.txt", "--vectors-every", "0"], "--vectors-every"),
+        (["similar", "x"], "Missing argument 'WORD'"),
+        (["similar", "x", "king", "-n", "0"], "Invalid value for '-n'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_too(run: Run, arguments: list[str], said: str) -> None:
+    """What the parser finds reads like all else, and says where there is help."""
+    message = error_of(run(*arguments), 2)
+    assert said in message
+    assert re.search(r"\(see stream-w2v.* --help\)$", message)
+
+
+def test_a_run_that_learns_nothing_fails(run: Run, tmp_path: Path) -> None:
+    """It says why; nothing is written."""
+    corpus, vectors = tmp_path / "few.txt", tmp_path / "v.txt"
+    for content, message in [
+        ("", "no word was learnt: the source gave no record"),
+        (
+            "one two\n",
+            "no word was learnt: of the 2 words seen none occurred 5 times; lower min_count",
+        ),
+    ]:
+        corpus.write_text(content)
+        assert error_of(run("train", corpus, "--vectors", vectors), 1) == message
+        assert names_in(tmp_path) == ["few.txt"]
+
+
+def test_a_source_that_is_cut_short_fails_and_writes_nothing(
+    run: Run, files: Files, tmp_path: Path
+) -> None:
+    """What was there before stays."""
+    vectors, corpus = tmp_path / "v.txt", tmp_path / "a.gz"
+    vectors.write_text("old")
+    corpus.write_bytes(gzip.compress(files.corpus.read_bytes())[:-9])
+    message = error_of(run("train", corpus, *SMALL, "--vectors", vectors), 1)
+    assert message.startswith(f"{corpus} is damaged or cut short: its content breaks off after ")
+    assert vectors.read_text() == "old"
+
+
+def test_a_full_disk_fails_and_leaves_the_old_file(run: Run, files: Files, tmp_path: Path) -> None:
+    """The limit on the size of files stands for the disk."""
+    model = tmp_path / "m.safetensors"
+    model.write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        result = run("train", files.corpus, *SMALL, "--save", model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error_of(result, 1).startswith(f"cannot write {model}: File too large; ")
+    assert model.read_text() == "old"
+    assert names_in(tmp_path) == ["m.safetensors"]
+
+
+def test_an_error_that_nobody_expected_is_one_line(
+    run: Run, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is called a bug; --debug, anywhere in the line, shows where it is."""
+
+    def fail(path: Path) -> None:
+        msg = "so\nodd"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("stream_w2v.cli.kind_of", fail)
+    expected = "this is a bug, RuntimeError: so odd (--debug shows where)"
+    assert error_of(run("info", files.model), 1) == expected
+    for arguments in (["--debug", "info", files.model], ["info", files.model, "--debug"]):
+        result = run(*arguments)
+        assert result.code == 1
+        assert result.err.startswith("Traceback (most recent call last):\n")
+        assert result.err.endswith(f"stream-w2v: error: {expected}\n")
+
+
+# Signals.
+
+
+def interrupting(monkeypatch: pytest.MonkeyPatch, target: str, *signals: signal.Signals) -> None:
+    """Make a method raise signals before it does its work, the first time it is called."""
+    name, _, method = target.rpartition(".")
+    owner = {"Word2Vec": Word2Vec, "KeyedVectors": KeyedVectors}[name]
+    original = getattr(owner, method)
+    left = [*signals]
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        while left:
+            signal.raise_signal(left.pop())
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, method, interrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_training_saves_what_was_learnt(
+    run: Run,
+    files: Files,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    """The batch in hand is finished, all is written, and the exit code is 0."""
+    interrupting(monkeypatch, "Word2Vec.learn_batch", number)
+    before = signal.getsignal(number)
+    vectors, model = tmp_path / "v.txt", tmp_path / "m.safetensors"
+    result = run("train", files.corpus, *SMALL, "--vectors", vectors, "--save", model)
+    assert result.code == 0
+    assert result.err.startswith(f"stopped by {number.name}: 3,600 words of 300 records in ")
+    assert result.err.endswith(f"wrote {vectors} and {model}\n")
+    assert len(KeyedVectors.load(vectors)) == 40
+    assert Word2Vec.load(model).records == 300
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_aborts_and_leaves_no_file(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it comes while the vectors are being written."""
+    vectors = tmp_path / "v.txt"
+    interrupting(monkeypatch, "Word2Vec.learn_batch", signal.SIGINT)
+    monkeypatch.setattr("stream_w2v.formats._text_rows", lambda _: signal.raise_signal(2))
+    with pytest.raises(SystemExit) as caught:
+        main(["train", str(files.corpus), *SMALL, "--vectors", str(vectors)])
+    assert caught.value.code == 130
+    assert names_in(tmp_path) == []
+
+
+def test_a_signal_before_anything_was_learnt_fails(tmp_path: Path) -> None:
+    """The reader of a silent pipe is stopped at once; there is nothing to write."""
+    process = subprocess.Popen(
+        [*PROGRAM, "train", "-", "--vectors", str(tmp_path / "v.txt")],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_handler(process.pid, signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    said = "no word was learnt before the run was stopped: the source gave no record"
+    assert (process.returncode, err) == (1, f"stream-w2v: error: {said}\n")
+    assert names_in(tmp_path) == []
+
+
+def test_a_real_interrupt_of_a_live_stream(files: Files, tmp_path: Path) -> None:
+    """The vectors are written every second, and once more at the end."""
+    vectors = tmp_path / "v.bin"
+    with subprocess.Popen(
+        [*PROGRAM, "train", "-", *SMALL, "--vectors", str(vectors), "--vectors-every", "1"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(files.corpus.read_bytes())
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not vectors.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        err = process.stderr.read().decode()
+        assert process.wait(20) == 0
+    assert "stopped by SIGINT: 3,600 words of 300 records in " in err
+    assert len(KeyedVectors.load(vectors)) == 40
+
+
+def wait_for_handler(pid: int, number: signal.Signals) -> None:
+    """Wait until a process handles a signal itself."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        caught = re.search(r"SigCgt:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())
+        if caught and int(caught[1], 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.02)
+    pytest.fail("the process never got ready")
+
+
+# Terminals and pipes.
+
+
+def test_on_a_terminal_the_display_is_live(files: Files, tmp_path: Path) -> None:
+    """It is wiped away at the end; the summary stays."""
+    ours, theirs = pty.openpty()
+    arguments = ("train", str(files.corpus), *SMALL, "--vectors", str(tmp_path / "v.txt"))
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen([*PROGRAM, *arguments], stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(20) == 0
+    assert b"starting" in shown
+    assert f"writing {tmp_path / 'v.txt'}".encode() in shown
+    assert b"\x1b[2K" in shown
+    assert b"vocabulary 40; wrote " in shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(files: Files) -> None:
+    """As with `| head`: neither a word nor an exit code."""
+    for arguments in (
+        ("similar", files.vectors, "a0"),
+        ("export", files.vectors, "/dev/stdout", "--format", "word2vec"),
+    ):
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [*PROGRAM, *map(str, arguments)]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE)
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_standard_output_on_a_full_disk_is_an_error(files: Files) -> None:
+    """What was not printed was not done."""
+    with Path("/dev/full").open("wb") as full:
+        command = [*PROGRAM, "similar", str(files.vectors), "a0"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = "stream-w2v: error: cannot write to standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_terminal_gets_no_control_codes_from_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word of a stream may be anything; a pipe gets it as it is."""
+    assert output.printable("\x1b[31mред") == "\x1b[31mред"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert output.printable("\x1b[31mред") == "\\x1b[31mред"
+
+
+# The commands that read.
+
+
+@pytest.mark.parametrize("kind", ["vectors", "model"])
+def test_similar_prints_the_nearest_words(run: Run, files: Files, kind: str) -> None:
+    """Vectors and models are the same to it; several words are summed, --minus is taken off."""
+    path = getattr(files, kind)
+    wv = KeyedVectors.load(files.vectors)
+    expected = wv.most_similar(["a0", "a1"], ["b0", "c0"], topn=4)
+    arguments = ("similar", path, "a0", "a1", "--minus", "b0", "--minus", "c0", "-n", "4")
+    lines = "".join(f"{word}\t{score:.4f}\n" for word, score in expected)
+    assert run(*arguments) == Result(0, lines, "")
+    found = json.loads(run(*arguments, "--json").out)
+    assert found == [{"word": word, "similarity": score} for word, score in expected]
+
+
+def test_similar_finds_what_belongs_together(run: Run, tmp_path: Path) -> None:
+    """With enough text, the four nearest words are the four others of the topic."""
+    corpus, vectors = tmp_path / "c.txt", tmp_path / "v.txt"
+    corpus.write_text(text(3, 3000))
+    run("train", corpus, *SMALL, "--sample", "0", "--vectors", vectors)
+    nearest = {line.split("\t")[0] for line in run("similar", vectors, "a0").out.splitlines()[:4]}
+    assert nearest == {"a1", "a2", "a3", "a4"}
+
+
+def test_what_cannot_be_read_is_one_line(run: Run, files: Files, tmp_path: Path) -> None:
+    """An unknown word and a damaged file are failures of the run; a missing file is not there."""
+    damaged, random = tmp_path / "damaged.safetensors", tmp_path / "random"
+    content = bytearray(files.model.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    random.write_bytes(np.random.default_rng(1).bytes(1000))
+    for arguments, code, message in [
+        ((files.vectors, "zzz"), 1, "there is no vector for 'zzz'"),
+        ((damaged, "a0"), 1, f"{damaged} is damaged: the tensor "),
+        ((random, "a0"), 1, f"{random} holds no vectors that can be read: expected "),
+        ((tmp_path / "no", "a0"), 2, f"there is no file {tmp_path / 'no'}"),
+        ((tmp_path, "a0"), 2, f"{tmp_path} is a directory: name a file of vectors or a "),
+    ]:
+        assert error_of(run("similar", *arguments), code).startswith(message)
+
+
+def test_evaluate_prints_both_scores(run: Run, files: Files, tmp_path: Path) -> None:
+    """In words, or as JSON with the sections of the analogies."""
+    pairs, questions = tmp_path / "pairs.tsv", tmp_path / "questions.txt"
+    pairs.write_text("a0\ta1\t9\na0\tb1\t1\na2\tc1\t2\na2\tzzz\t2\n")
+    questions.write_text(": first\na0 a1 a2 a3\na0 a1 zzz a3\n: second\nzzz a1 a2 a3\n")
+    arguments = ("evaluate", files.model, "--similarity", pairs, "--analogies", questions)
+    result = run(*arguments)
+    assert (result.code, result.err) == (0, "")
+    assert re.fullmatch(
+        r"similarity -?[01]\.\d{3} \(Spearman, 3 of 4 pairs\)\n"
+        r"analogies (0\.0|100\.0) % \([01] right of 1 asked, 3 in the file\)\n",
+        result.out,
+    )
+    scores = json.loads(run(*arguments, "--json").out)
+    assert scores["similarity"].keys() == {"spearman", "pairs", "unknown"}
+    first, second = scores["analogies"]["sections"]
+    assert (first["name"], first["total"], first["unknown"]) == ("first", 1, 1)
+    assert second == {"name": "second", "correct": 0, "total": 0, "unknown": 1, "accuracy": None}
+
+
+def test_evaluate_without_a_known_word_says_so(run: Run, files: Files, tmp_path: Path) -> None:
+    """There is no number then; JSON, which has no nan, gets null."""
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("yyy zzz 9\n")
+    arguments = ("evaluate", files.vectors, "--similarity", pairs)
+    assert run(*arguments).out == "similarity unknown (Spearman, 0 of 1 pairs)\n"
+    assert json.loads(run(*arguments, "--json").out)["similarity"]["spearman"] is None
+
+
+def test_evaluate_needs_something_to_ask(run: Run, files: Files) -> None:
+    """Neither file named is a wrong command line."""
+    message = "nothing to evaluate: give --similarity FILE or --analogies FILE"
+    assert error_of(run("evaluate", files.vectors), 2) == message
+
+
+@pytest.mark.parametrize("kind", ["vectors", "model"])
+@pytest.mark.parametrize("name", ["v.txt", "v.bin.gz", "v.tsv", "v.safetensors", "v.vocab"])
+def test_export_writes_every_format(
+    run: Run, files: Files, tmp_path: Path, kind: str, name: str
+) -> None:
+    """From vectors and from a model alike; nothing is printed."""
+    path = tmp_path / name
+    assert run("export", getattr(files, kind), path) == Result(0, "", "")
+    wv = KeyedVectors.load(files.vectors)
+    assert wv.counts is not None
+    if name == "v.vocab":
+        assert path.read_text().splitlines()[0] == f"{wv.index_to_key[0]} {wv.counts[0]:.0f}"
+    else:
+        assert np.array_equal(KeyedVectors.load(path).vectors, wv.vectors)
+
+
+def test_export_refuses_what_cannot_work(run: Run, files: Files, tmp_path: Path) -> None:
+    """Before the vectors are read."""
+    assert error_of(run("export", "no", tmp_path / "x"), 2).startswith("cannot tell the format of")
+    assert error_of(run("export", "no", tmp_path / "no" / "x.txt"), 2) == (
+        f"cannot write {tmp_path / 'no' / 'x.txt'}: there is no directory {tmp_path / 'no'}"
+    )
+    assert error_of(run("export", "no", tmp_path / "x.txt"), 2) == "there is no file no"
+
+
+def test_info_says_what_a_model_holds(run: Run, files: Files) -> None:
+    """Its options, its counters, its memory and what that can come to."""
+    facts = json.loads(run("info", files.model, "--json").out)
+    assert (facts["kind"], facts["words"], facts["vector_size"]) == ("model", 40, 8)
+    assert facts["counters"]["records"] == 300
+    assert facts["config"] == Word2Vec.load(files.model).config.to_dict()
+    assert 0 < facts["memory"]["now"] < facts["memory"]["bound"]
+    lines = run("info", files.model).out.splitlines()
+    assert lines[:3] == [
+        "kind                 model",
+        "words                40",
+        "vector_size          8",
+    ]
+    assert "  min_count          2" in lines
+    assert any(re.fullmatch(r"  bound +[\d.]+ MB", line) for line in lines)
+
+
+def test_info_says_what_vectors_hold(run: Run, files: Files) -> None:
+    """They have no options."""
+    expected = {"kind": "vectors", "words": 40, "vector_size": 8, "counts": True}
+    assert json.loads(run("info", files.vectors, "--json").out) == expected
+
+
+def test_a_model_with_a_tokenizer_of_its_own_can_be_asked_but_not_trained(
+    run: Run, tmp_path: Path
+) -> None:
+    """The command line cannot say which function it was."""
+    model = Word2Vec(vector_size=8, min_count=1, text=str.split)
+    model.learn_one("one two one two")
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    assert run("similar", path, "one").out.startswith("two\t")
+    assert json.loads(run("info", path, "--json").out)["config"]["text"] == "custom"
+    corpus = tmp_path / "a.txt"
+    corpus.write_text("one")
+    message = f"{path} cuts text into words by a Python function: go on with it in Python"
+    assert error_of(run("train", corpus, "--load", path, "--save", path), 2) == message
+
+
+def test_every_error_of_the_library_has_an_exit_code() -> None:
+    """Those that the caller mends on the command line give 2, all others 1."""
+    from stream_w2v import errors
+    from stream_w2v.cli import _explain
+
+    codes = {
+        name: _explain(error("said"))
+        for name, error in vars(errors).items()
+        if isinstance(error, type) and issubclass(error, StreamW2VError)
+    }
+    assert {name for name, (_, code) in codes.items() if code == 2} == {
+        "ConfigError",
+        "SourceNotFoundError",
+    }
+    assert {message for message, _ in codes.values()} == {"said"}

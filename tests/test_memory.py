@@ -1,0 +1,47 @@
+"""The memory of a model stays under the bound that its config states."""
+
+import pytest
+
+from stream_w2v import Config, Word2Vec
+from stream_w2v.memory import memory_bound, memory_now
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_vocab_size": 50, "max_candidates": 30},
+        {"max_vocab_size": 5000, "max_candidates": 20_000, "vector_size": 20},
+        # The table of the words that wait is exactly full when it is loaded.
+        {"max_vocab_size": 5000, "max_candidates": 3 << 13, "min_count": 9},
+    ],
+)
+def test_new_words_without_end_stay_within_the_bound(options: dict[str, int]) -> None:
+    """They are as long as a word may be, and there are more than fit in any table."""
+    config = Config.from_options({"min_count": 1, "vector_size": 8, **options})
+    bound = memory_bound(config)
+    model = Word2Vec(config)
+    for start in range(0, 60_000, 500):
+        model.learn_one([f"{n:0256}" for n in range(start, start + 500)])
+        assert memory_now(model) <= bound
+    assert model.counters["evicted" if config.min_count == 1 else "forgotten"] > 0
+
+
+def test_a_full_model_takes_a_fair_part_of_its_bound() -> None:
+    """The bound is of use: what fills it most takes more than half of it."""
+    config = Config(vector_size=8, min_count=1, max_vocab_size=8192, max_candidates=10)
+    model = Word2Vec(config)
+    for start in range(0, 20_000, 500):
+        model.learn_one([f"{n:0256}" for n in range(start, start + 500)])
+    assert memory_bound(config) / 2 < memory_now(model) <= memory_bound(config)
+
+
+def test_what_is_counted_is_what_the_arrays_take() -> None:
+    """Row by row and slot by slot, it is the size of the arrays themselves."""
+    model = Word2Vec(vector_size=20, min_count=1)
+    model.learn_many(f"w{n} w{n + 1}" for n in range(9000))
+    assert model.vocabulary.capacity > 9000
+    arrays = [*model.vocabulary.arrays, *model.noise.arrays]
+    others = sum(array.nbytes for array in arrays if array.size > 1)
+    two_vectors_and_their_windows = 2 * (4 * 32 + 4)
+    weights = two_vectors_and_their_windows * model.vocabulary.capacity
+    assert memory_now(model) == others + weights
