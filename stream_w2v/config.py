@@ -126,8 +126,9 @@ class Config:
     def _number(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
         try:
-            number = float(value)
-        except (TypeError, ValueError):
+            # float() takes True for 1 and reads numbers from text.
+            number = math.nan if isinstance(value, bool | str | bytes) else float(value)
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not low <= number <= high or math.isinf(number):
             msg = f"{name} must be a number from {low:g} to {high:g}, not {value!r}"
