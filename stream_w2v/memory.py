@@ -18,7 +18,7 @@ def memory_now(model: Word2Vec) -> int:
     """Return the bytes that a model's arrays take now."""
     arrays = model.vocabulary.arrays
     return (
-        _row_bytes(model.config) * model.vocabulary.capacity
+        _row_bytes(model.config) * model.vocabulary.rows_end
         + arrays.table.nbytes
         + arrays.words.nbytes
         + arrays.candidate_hashes.nbytes
@@ -33,13 +33,14 @@ def memory_bound(config: Config) -> int:
     batches that are read ahead come on top; they do not depend on the stream.
     """
     rows = config.max_vocab_size
+    first = Vocabulary(config).arrays
+    table = max(len(first.table), _power_of_two(2 * rows))
     # What holds the bytes of the words doubles when it is used up.
-    words = 2 * MAX_WORD_BYTES * rows
+    words = max(len(first.words), 2 * MAX_WORD_BYTES * rows)
     # The table of the words that wait doubles while more than three quarters of it are taken.
-    first = len(Vocabulary(config).arrays.candidate_counts)
-    candidates = max(first, _power_of_two(4 * (config.max_candidates + 1) // 3 + 1))
-    table = _SLOT * _power_of_two(2 * rows)
-    return _row_bytes(config) * rows + table + words + _CANDIDATE * candidates
+    waiting = _power_of_two(4 * (config.max_candidates + 1) // 3 + 1)
+    candidates = max(len(first.candidate_counts), waiting)
+    return _row_bytes(config) * rows + _SLOT * table + words + _CANDIDATE * candidates
 
 
 def _row_bytes(config: Config) -> int:

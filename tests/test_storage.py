@@ -21,6 +21,7 @@ from stream_w2v.errors import FormatError, SourceError, SourceNotFoundError, Sto
 from stream_w2v.storage import (
     TEMPORARY,
     atomic_write,
+    kind_of,
     open_input,
     open_output,
     read_tensors,
@@ -424,6 +425,27 @@ def test_a_safetensors_file_of_others_is_refused(tmp_path, metadata):
     safetensors.numpy.save_file({"a": np.ones(2)}, path, metadata)
     with pytest.raises(FormatError, match=r"not one of stream-w2v's"):
         read_tensors(path, KIND, 1)
+
+
+def test_kind_of_looks_without_reading_it_all(saved, tmp_path):
+    """A file of tensors says what it is, compressed or cut short; others say nothing."""
+    good = saved.read_bytes()
+    nested = b"[" * 100_000
+    for content, kind in [
+        (good, KIND),
+        (gzip.compress(good), KIND),
+        (good[:-1], KIND),
+        (good[:100], None),
+        (b"", None),
+        (b"2 3\nword 1 2 3\n", None),
+        (len(nested).to_bytes(8, "little") + b"{" + nested, None),
+        ((2**60).to_bytes(8, "little") + good[8:], None),
+    ]:
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        assert kind_of(path) == kind
+    safetensors.numpy.save_file({"a": np.ones(2)}, path)
+    assert kind_of(path) is None
 
 
 @given(st.binary(max_size=200))
