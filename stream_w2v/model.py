@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_w2v.config import CUSTOM_TEXT, Config, Tokenizer
-from stream_w2v.errors import DivergedError, FormatError
+from stream_w2v.errors import ConfigError, DivergedError, FormatError
 from stream_w2v.kernel import learn as kernel
 from stream_w2v.kernel.learn import CHUNK, COUNTERS, CURSOR, OPTIONS, Scratch, Weights
-from stream_w2v.kernel.memory import aligned_zeros, stride_of
+from stream_w2v.kernel.memory import aligned_zeros, reserved_zeros, stride_of
 from stream_w2v.kernel.tokenise import PIECE_TOKENS
 from stream_w2v.kernel.window import BLOCK
 from stream_w2v.noise import NoiseDistribution
@@ -72,12 +72,16 @@ class Word2Vec:
             raise TypeError(msg)
         self.config = config
         self.schedule = Schedule.from_config(config)
-        self.vocabulary = Vocabulary(config)
-        self.noise = NoiseDistribution(config.ns_exponent, self.vocabulary.capacity)
+        try:
+            self.vocabulary = Vocabulary(config)
+            self.noise = NoiseDistribution(config.ns_exponent, config.max_vocab_size)
+            self._weights = _weights(config)
+        except MemoryError as error:
+            msg = f"no memory can be reserved for {config.max_vocab_size:,} words: lower max_vocab_size"
+            raise ConfigError(msg) from error
         self._text = Text(config.text)
         self._options = _options(config, self.schedule)
         self._counters = np.zeros(1, dtype=COUNTERS)
-        self._weights = _weights(self.vocabulary.capacity, config.vector_size)
         self._scratch = _scratch(config)
 
     # Learning.
@@ -157,8 +161,8 @@ class Word2Vec:
         elif status == kernel.SCALE_FULL:
             self.vocabulary.scale_down()
             self.noise.rebuild(self.vocabulary.scaled_counts)
-        elif self.vocabulary.grow_rows():
-            self._reserve(self.vocabulary.capacity)
+        elif status == kernel.TABLE_FULL:
+            self.vocabulary.grow_table()
         else:
             gone = self.vocabulary.evict()
             counters["evicted"] += len(gone)
@@ -166,15 +170,6 @@ class Word2Vec:
                 array[gone] = 0.0
             # The table may not name a row that another word is about to get.
             self.noise.rebuild(self.vocabulary.scaled_counts)
-
-    def _reserve(self, capacity: int) -> None:
-        used = len(self._weights.input_windows)
-        grown = _weights(capacity, self.config.vector_size)
-        # One at a time, so that only one of the large arrays exists twice.
-        for name, array in zip(Weights._fields, grown, strict=True):
-            array[:used] = getattr(self._weights, name)
-            self._weights = self._weights._replace(**{name: array})
-        self.noise.reserve(capacity)
 
     # Reading.
 
@@ -265,11 +260,9 @@ class Word2Vec:
 
     def _restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         self.vocabulary.restore(tensors)
-        self._weights = _weights(self.vocabulary.capacity, self.config.vector_size)
         end = self.vocabulary.rows_end
         for name in Weights._fields:
             getattr(self._weights, name)[:end] = tensors[f"weights.{name}"]
-        self.noise.reserve(self.vocabulary.capacity)
         self.noise.restore(tensors)
         for name in COUNTERS.names or ():
             self._counters[name] = tensors[f"counters.{name}"]
@@ -300,13 +293,13 @@ def _options(config: Config, schedule: Schedule) -> NDArray[np.void]:
     return options
 
 
-def _weights(capacity: int, vector_size: int) -> Weights:
-    stride = stride_of(vector_size)
+def _weights(config: Config) -> Weights:
+    rows, stride = config.max_vocab_size, stride_of(config.vector_size)
     return Weights(
-        input_vectors=aligned_zeros(capacity, stride),
-        output_vectors=aligned_zeros(capacity, stride),
-        input_windows=np.zeros(capacity, dtype=np.float32),
-        output_windows=np.zeros(capacity, dtype=np.float32),
+        input_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
+        output_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
+        input_windows=reserved_zeros(rows, np.float32),
+        output_windows=reserved_zeros(rows, np.float32),
     )
 
 

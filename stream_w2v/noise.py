@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_w2v.errors import EmptyVocabularyError
 from stream_w2v.kernel import noise as kernel
+from stream_w2v.kernel.memory import reserved_zeros
 from stream_w2v.kernel.noise import NOISE_STATE, NoiseArrays
 
 
@@ -23,13 +24,18 @@ class NoiseDistribution:
     ----------
     exponent
         Power of the counts, 0..1.
-    capacity
-        Rows to have room for at first.
+    max_rows
+        Most rows there can be. Memory is taken only for those there are.
     """
 
-    def __init__(self, exponent: float = 0.75, capacity: int = 0) -> None:
+    def __init__(self, exponent: float = 0.75, max_rows: int = 1_000_000) -> None:
         self.exponent = exponent
-        self.arrays = _arrays(capacity, np.zeros(1, dtype=NOISE_STATE))
+        self.arrays = NoiseArrays(
+            table=reserved_zeros(max_rows, np.uint64),
+            shares=reserved_zeros(max_rows, np.float64),
+            order=reserved_zeros(max_rows, np.int64),
+            state=np.zeros(1, dtype=NOISE_STATE),
+        )
 
     @property
     def staleness(self) -> float:
@@ -69,16 +75,17 @@ class NoiseDistribution:
         return rows
 
     def rebuild(self, counts: NDArray[np.float64]) -> None:
-        """Build the table from every row's count: float64 ``[rows]``, 0 for a free row."""
-        self.reserve(len(counts))
-        kernel.rebuild(self.arrays, counts, self.exponent)
+        """Build the table from every row's count: float64 ``[rows]``, 0 for a free row.
 
-    def reserve(self, capacity: int) -> None:
-        """Make room for so many rows."""
-        table = self.arrays.table
-        if capacity > len(table):
-            self.arrays = _arrays(capacity, self.arrays.state)
-            self.arrays.table[: len(table)] = table
+        Raises
+        ------
+        ValueError
+            If there are more than ``max_rows``.
+        """
+        if len(counts) > len(self.arrays.table):
+            msg = f"there are {len(counts)} counts, and room for {len(self.arrays.table)}"
+            raise ValueError(msg)
+        kernel.rebuild(self.arrays, counts, self.exponent)
 
     def tensors(self, rows_end: int) -> dict[str, NDArray[Any]]:
         """Return the state as arrays, views of the live ones."""
@@ -90,16 +97,6 @@ class NoiseDistribution:
     def restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Take the state from what :meth:`tensors` returned."""
         table = tensors["noise.table"]
-        self.reserve(len(table))
         self.arrays.table[: len(table)] = table
         for name in NOISE_STATE.names or ():
             self.arrays.state[name] = tensors[f"noise.{name}"]
-
-
-def _arrays(capacity: int, state: NDArray[np.void]) -> NoiseArrays:
-    return NoiseArrays(
-        table=np.zeros(capacity, dtype=np.uint64),
-        shares=np.empty(capacity, dtype=np.float64),
-        order=np.empty(capacity, dtype=np.int64),
-        state=state,
-    )

@@ -14,7 +14,7 @@ from stream_w2v.model import Word2Vec
 from stream_w2v.stream import Positions, Sink, Source
 from stream_w2v.text import TokenBlock
 
-_AHEAD = 4
+_AHEAD = 3
 """Batches that are read and cut into words before they are needed, at most."""
 
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from stream_w2v.config import Config
 from stream_w2v.kernel import lookup
 from stream_w2v.kernel.lookup import ROW, VOCABULARY_STATE, VocabularyArrays
+from stream_w2v.kernel.memory import grown, reserved_zeros
 from stream_w2v.kernel.tokenise import MAX_WORD_BYTES
 
-_FIRST_ROWS = 1 << 12
-_FIRST_CANDIDATES = 1 << 14
+_FIRST_SLOTS = 1 << 14
+_FIRST_BYTES = 1 << 16
 _KEPT_AT_EVICTION = 0.9
 """Evicting a tenth at a time makes the cost of choosing negligible for each word admitted."""
 
@@ -43,25 +44,11 @@ class Vocabulary:
     def __init__(self, config: Config) -> None:
         self._max_rows = config.max_vocab_size
         self._max_candidates = config.max_candidates
-        rows = min(_FIRST_ROWS, self._max_rows)
-        self.arrays = VocabularyArrays(
-            rows=np.zeros(rows, dtype=ROW),
-            free=np.zeros(rows, dtype=np.int32),
-            words=np.zeros(16 * rows, dtype=np.uint8),
-            table=np.zeros(_power_of_two(2 * rows), dtype=np.uint64),
-            candidate_hashes=np.zeros(_FIRST_CANDIDATES, dtype=np.uint64),
-            candidate_counts=np.zeros(_FIRST_CANDIDATES, dtype=np.uint32),
-            state=np.zeros(1, dtype=VOCABULARY_STATE),
-        )
+        self.arrays = self._allocate(_FIRST_SLOTS, _FIRST_BYTES, _FIRST_SLOTS)
         self.arrays.state["increment"] = 1.0
 
     def __len__(self) -> int:
         return int(self.arrays.state[0]["rows"])
-
-    @property
-    def capacity(self) -> int:
-        """Rows that there is memory for now."""
-        return len(self.arrays.rows)
 
     @property
     def rows_end(self) -> int:
@@ -103,26 +90,15 @@ class Vocabulary:
 
     # Room, when the kernel asks for it.
 
-    def grow_rows(self) -> bool:
-        """Make room for more rows; False if the bound is reached, and words must go."""
-        rows, free, *_ = self.arrays
-        if len(rows) == self._max_rows:
-            return False
-        more = min(2 * len(rows), self._max_rows) - len(rows)
-        self.arrays = self.arrays._replace(
-            rows=np.concatenate([rows, np.zeros(more, dtype=ROW)]),
-            free=np.concatenate([free, np.zeros(more, dtype=np.int32)]),
-        )
-        self._index()
-        return True
+    def grow_table(self) -> None:
+        """Make room for more rows in the hash table."""
+        self._index(2 * len(self.arrays.table))
 
     def grow_words(self) -> None:
         """Make room for more bytes of words."""
         words = self.arrays.words
-        more = max(len(words), MAX_WORD_BYTES)
-        self.arrays = self.arrays._replace(
-            words=np.concatenate([words, np.zeros(more, dtype=np.uint8)])
-        )
+        size = len(words) + max(len(words), MAX_WORD_BYTES)
+        self.arrays = self.arrays._replace(words=grown(words, size))
 
     def make_candidate_room(self) -> int:
         """Make room for more waiting words; return how many had to be forgotten.
@@ -135,8 +111,8 @@ class Vocabulary:
         before = self.candidates
         slots = len(hashes) if full else 2 * len(hashes)
         while True:
-            new_hashes = np.zeros(slots, dtype=np.uint64)
-            new_counts = np.zeros(slots, dtype=np.uint32)
+            new_hashes = reserved_zeros(slots, np.uint64)
+            new_counts = reserved_zeros(slots, np.uint32)
             kept = lookup.move_candidates(hashes, counts, int(full), new_hashes, new_counts)
             hashes, counts = new_hashes, new_counts
             # Every count may have been 2 or more: then halve again.
@@ -174,16 +150,28 @@ class Vocabulary:
         rows[gone] = np.zeros((), dtype=ROW)
         state["rows"] -= len(gone)
         state["total"] = rows["count"].sum()
-        packed = np.zeros(len(words), dtype=np.uint8)
+        packed = reserved_zeros(len(words), np.uint8)
         state["words_end"] = lookup.pack_words(rows, self.rows_end, words, packed)
         self.arrays = self.arrays._replace(words=packed)
-        self._index()
+        self._index(len(self.arrays.table))
         return gone
 
-    def _index(self) -> None:
-        table = np.zeros(_power_of_two(2 * self.capacity), dtype=np.uint64)
+    def _index(self, slots: int) -> None:
+        table = reserved_zeros(slots, np.uint64)
         lookup.index_rows(self.arrays.rows, self.rows_end, table)
         self.arrays = self.arrays._replace(table=table)
+
+    def _allocate(self, slots: int, text: int, candidates: int) -> VocabularyArrays:
+        """Reserve every row, and take memory for hash tables and words."""
+        return VocabularyArrays(
+            rows=reserved_zeros(self._max_rows, ROW, huge=True),
+            free=reserved_zeros(self._max_rows, np.int32),
+            words=reserved_zeros(text, np.uint8),
+            table=reserved_zeros(slots, np.uint64),
+            candidate_hashes=reserved_zeros(candidates, np.uint64),
+            candidate_counts=reserved_zeros(candidates, np.uint32),
+            state=np.zeros(1, dtype=VOCABULARY_STATE),
+        )
 
     # State.
 
@@ -205,27 +193,23 @@ class Vocabulary:
         """Take the state from what :meth:`tensors` returned."""
         waiting = tensors["candidates.hash"]
         words = tensors["vocabulary.words"]
+        free = tensors["rows.free"]
         rows_end = len(tensors["rows.count"])
-        capacity = min(max(_FIRST_ROWS, rows_end), self._max_rows)
-        slots = max(_FIRST_CANDIDATES, _power_of_two(4 * (len(waiting) + 1) // 3 + 1))
-        rows = np.zeros(capacity, dtype=ROW)
-        free = np.zeros(capacity, dtype=np.int32)
+        slots = max(_FIRST_SLOTS, _power_of_two(2 * rows_end))
+        candidates = max(_FIRST_SLOTS, _power_of_two(4 * (len(waiting) + 1) // 3 + 1))
+        arrays = self._allocate(slots, max(_FIRST_BYTES, len(words)), candidates)
         for name in ROW.names or ():
-            rows[name][:rows_end] = tensors[f"rows.{name}"]
-        free[: len(tensors["rows.free"])] = tensors["rows.free"]
-        state = np.zeros(1, dtype=VOCABULARY_STATE)
+            arrays.rows[name][:rows_end] = tensors[f"rows.{name}"]
+        arrays.free[: len(free)] = free
+        arrays.words[: len(words)] = words
         for name in VOCABULARY_STATE.names or ():
-            state[name] = tensors[f"vocabulary.{name}"]
-        hashes = np.zeros(slots, dtype=np.uint64)
-        counts = np.zeros(slots, dtype=np.uint32)
-        lookup.move_candidates(waiting, tensors["candidates.count"], 0, hashes, counts)
-        self.arrays = VocabularyArrays(
-            rows=rows,
-            free=free,
-            words=np.concatenate([words, np.zeros(16 * capacity, dtype=np.uint8)]),
-            table=np.zeros(1, dtype=np.uint64),
-            candidate_hashes=hashes,
-            candidate_counts=counts,
-            state=state,
+            arrays.state[name] = tensors[f"vocabulary.{name}"]
+        lookup.move_candidates(
+            waiting,
+            tensors["candidates.count"],
+            0,
+            arrays.candidate_hashes,
+            arrays.candidate_counts,
         )
-        self._index()
+        self.arrays = arrays
+        self._index(slots)

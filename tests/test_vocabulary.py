@@ -142,7 +142,6 @@ def test_rows_and_candidates_never_exceed_their_bounds(rows, min_count):
     for _ in range(200):
         model.learn_one([f"w{word}" for word in rng.integers(0, 150, 12)])
         assert len(model.vocabulary) <= model.vocabulary.rows_end <= rows
-        assert model.vocabulary.capacity <= rows
         assert model.vocabulary.candidates <= 20
     assert model.counters["evicted"] > 0
 
@@ -272,9 +271,9 @@ def test_memory_does_not_grow_once_the_waiting_table_is_full():
 
 @pytest.mark.parametrize("min_count", [1, 3])
 def test_growing_keeps_every_word(monkeypatch, min_count):
-    """Rows, words and waiting words move to larger arrays as often as needed."""
-    monkeypatch.setattr(vocabulary, "_FIRST_ROWS", 2)
-    monkeypatch.setattr(vocabulary, "_FIRST_CANDIDATES", 4)
+    """The hash table, the words and those that wait move to larger arrays as often as needed."""
+    monkeypatch.setattr(vocabulary, "_FIRST_SLOTS", 4)
+    monkeypatch.setattr(vocabulary, "_FIRST_BYTES", 2)
     model = Word2Vec(**SMALL, min_count=min_count)
     words = [b"w%d" % i + b"x" * (i % 90) for i in range(3000)]
     for _ in range(min_count):
@@ -282,7 +281,7 @@ def test_growing_keeps_every_word(monkeypatch, min_count):
             model.learn_one(b" ".join(words[begin : begin + 100]))
     assert counts_of(model) == dict.fromkeys(words, min_count)
     assert model.vocabulary.rows().tolist() == list(range(3000))
-    assert model.vocabulary.capacity == 4096
+    assert len(model.vocabulary.arrays.table) == 8192
     assert model.vocabulary.candidates == 0
 
 

@@ -29,7 +29,7 @@ from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows
 from stream_w2v.kernel.simd import load_address
 from stream_w2v.kernel.window import BLOCK, block_loss, prefetch_row, train_block
 
-DONE, ROWS_FULL, WORDS_FULL, CANDIDATES_FULL, SCALE_FULL = range(5)
+DONE, ROWS_FULL, TABLE_FULL, WORDS_FULL, CANDIDATES_FULL, SCALE_FULL = range(6)
 """What :func:`learn` returns: everything is learnt, or what there must be more of."""
 
 WIDE, NARROW = 6, 4
@@ -98,10 +98,10 @@ class Weights(NamedTuple):
     Attributes
     ----------
     input_vectors, output_vectors
-        float32 ``[capacity, stride]``, 64-byte aligned, stride a multiple of 16; what lies
+        float32 ``[max_vocab_size, stride]``, 64-byte aligned, stride a multiple of 16; what lies
         beyond the vector size is 0 and stays 0.
     input_windows, output_windows
-        float32 ``[capacity]``: windows that the row has taken part in, on either side. They stop
+        float32 ``[max_vocab_size]``: windows that the row has taken part in, on either side. They stop
         at 2^24, where the rate has long been next to nothing.
     """
 
@@ -209,6 +209,8 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
             if seen >= option.min_count:
                 if state.rows == len(rows):
                     status = ROWS_FULL
+                elif 2 * (state.rows + 1) > len(vocabulary.table):
+                    status = TABLE_FULL
                 elif state.words_end + length > len(vocabulary.words):
                     status = WORDS_FULL
             elif seen == 1 and (

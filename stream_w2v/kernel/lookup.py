@@ -49,14 +49,14 @@ class VocabularyArrays(NamedTuple):
     Attributes
     ----------
     rows
-        ``ROW`` ``[capacity]``.
+        ``ROW`` ``[max_vocab_size]``.
     free
-        int32 ``[capacity]``: a stack of rows whose words were evicted; its height is
+        int32 ``[max_vocab_size]``: a stack of rows whose words were evicted; its height is
         ``rows_end - rows``.
     words
         uint8: the words' bytes.
     table
-        uint64, a power of two of slots, more than there are rows: high half of the hash, and
+        uint64, a power of two of slots, twice as many as there are rows in use: high half of the hash, and
         row + 1; 0 is empty.
     candidate_hashes, candidate_counts
         uint64 and uint32, a power of two of slots; count 0 is empty.

@@ -38,10 +38,10 @@ class NoiseArrays(NamedTuple):
     Attributes
     ----------
     table
-        uint64 ``[capacity]``: an entry's high half is the threshold under which its own row is
+        uint64 ``[max_vocab_size]``: an entry's high half is the threshold under which its own row is
         drawn, its low half the row to draw otherwise.
     shares, order
-        float64 ``[capacity]`` and int64 ``[capacity]``, for building.
+        float64 and int64 ``[max_vocab_size]``, for building.
     state
         ``NOISE_STATE`` ``[1]``.
     """
