@@ -77,7 +77,8 @@ class Word2Vec:
             self.noise = NoiseDistribution(config.ns_exponent, config.max_vocab_size)
             self._weights = _weights(config)
         except MemoryError as error:
-            msg = f"no memory can be reserved for {config.max_vocab_size:,} words: lower max_vocab_size"
+            rows = config.max_vocab_size
+            msg = f"no memory can be reserved for {rows:,} words: use a lower max_vocab_size"
             raise ConfigError(msg) from error
         self._text = Text(config.text)
         self._options = _options(config, self.schedule)
@@ -227,9 +228,7 @@ class Word2Vec:
         write_tensors(path, _KIND, _VERSION, self.tensors(), {"config": self.config.to_dict()})
 
     @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], *, text: str | Tokenizer | None = None
-    ) -> Word2Vec:
+    def load(cls, path: str | os.PathLike[str], *, text: str | Tokenizer | None = None) -> Word2Vec:
         """Load what :meth:`save` wrote; learning goes on as if nothing had happened.
 
         Parameters

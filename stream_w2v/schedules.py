@@ -69,7 +69,7 @@ class Schedule:
         )
 
     def rates(self, windows: NDArray[np.float32], tokens: int) -> NDArray[np.float64]:
-        """Return the rates of rows that have taken part in so many windows, after so many tokens."""
+        """Return the rates of rows that took part in so many windows, after so many tokens."""
         if self.code == rates.PER_ROW:
             each = (self.start + self.slope * windows.astype(np.float64)) ** -0.75
             return np.maximum(each, self.floor)

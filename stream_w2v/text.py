@@ -42,7 +42,6 @@ _BLOCK_TEXT = 1 << 21
 _SLACK = 32
 
 
-
 @dataclass(frozen=True, slots=True)
 class TokenBlock:
     """Some records cut into words, in bounded memory.

@@ -74,8 +74,8 @@ class Vocabulary:
 
     @property
     def counts(self) -> NDArray[np.float64]:
-        """Occurrences of each row's word, decayed if there is a half life: float64 ``[rows_end]``."""
-        return self.scaled_counts / self.arrays.state[0]["increment"]
+        """Occurrences of each row's word, decayed with the half life: float64 ``[rows_end]``."""
+        return self.scaled_counts / float(self.arrays.state[0]["increment"])
 
     def rows(self) -> NDArray[np.int64]:
         """Return the rows that hold a word, ascending: int64 ``[len(self)]``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 
 Function = Callable[..., Any]
+Compiled = Any
+"""A function that numba compiles when it is called; ``py_func`` is the one that was written."""
 
 
 def _digest_of_sources() -> str:
@@ -29,7 +32,7 @@ def _digest_of_sources() -> str:
 _SOURCES = _digest_of_sources()
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     """A cache on disk that knows every source of the kernel.
 
     numba compares the time stamp of the file that holds the function, so a change in a function
@@ -51,30 +54,29 @@ rtsys.initialize(cpu_target.target_context)
 
 # Only entry points need what makes a function callable from Python; leaving it out elsewhere halves
 # the time to compile. `function.py_func` is always there.
-_INNER = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_OUTER = {"nogil": True, "error_model": "numpy"}
+_INNER = {**_OUTER, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Function) -> Compiled:
     """Compile a function that other kernels call."""
-    return njit(**_INNER)(function)  # type: ignore[no-any-return]
+    return njit(**_INNER)(function)
 
 
-def inlined(function: Function) -> Function:
+def inlined(function: Function) -> Compiled:
     """Compile a small function into each of its callers."""
-    return njit(forceinline=True, **_INNER)(function)  # type: ignore[no-any-return]
+    return njit(forceinline=True, **_INNER)(function)
 
 
-def pasted(function: Function) -> Function:
+def pasted(function: Function) -> Compiled:
     """Compile a function as a part of its only caller."""
-    return njit(inline="always", **_INNER)(function)  # type: ignore[no-any-return]
+    return njit(inline="always", **_INNER)(function)
 
 
-def entry_point(function: Function) -> Function:
-    """Compile a function that Python calls: without the GIL, and kept on disk if that is possible."""
-    dispatcher = njit(nogil=True, error_model="numpy")(function)
-    try:
+def entry_point(function: Function) -> Compiled:
+    """Compile a function that Python calls: without the GIL, kept on disk if possible."""
+    dispatcher = njit(**_OUTER)(function)
+    # Without a writable place for a cache every process compiles anew, which works.
+    with suppress(RuntimeError):
         dispatcher._cache = _Cache(function)
-    except RuntimeError:
-        # No writable place for a cache: every process compiles anew, which works.
-        pass
-    return dispatcher  # type: ignore[no-any-return]
+    return dispatcher

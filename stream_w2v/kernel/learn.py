@@ -101,8 +101,8 @@ class Weights(NamedTuple):
         float32 ``[max_vocab_size, stride]``, 64-byte aligned, stride a multiple of 16; what lies
         beyond the vector size is 0 and stays 0.
     input_windows, output_windows
-        float32 ``[max_vocab_size]``: windows that the row has taken part in, on either side. They stop
-        at 2^24, where the rate has long been next to nothing.
+        float32 ``[max_vocab_size]``: windows that the row has taken part in, on either side. They
+        stop at 2^24, where the rate has long been next to nothing.
     """
 
     input_vectors: NDArray[np.float32]
@@ -161,7 +161,7 @@ class Scratch(NamedTuple):
 
 
 @inlined
-def _begin_vectors(weights, row, value, seed, vector_size):  # type: ignore[no-untyped-def]
+def _begin_vectors(weights, row, value, seed, vector_size):
     """Give a row its first vectors: small random input, zero output, as word2vec does.
 
     The input vector is a function of the seed and the word, whatever its row.
@@ -178,7 +178,7 @@ def _begin_vectors(weights, row, value, seed, vector_size):  # type: ignore[no-u
 
 
 @pasted
-def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, piece):  # type: ignore[no-untyped-def]
+def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, piece):
     """Count the words of a piece and admit new ones; return DONE or what is full."""
     option = options[0]
     state = vocabulary.state[0]
@@ -248,7 +248,7 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
 
 
 @pasted
-def _thin(rows, count, vocabulary, sample, random, kept):  # type: ignore[no-untyped-def]
+def _thin(rows, count, vocabulary, sample, random, kept):
     """Keep the known words of a piece, frequent ones with probability sqrt(x) + x.
 
     x is ``sample`` over the word's share of all counts so far (Mikolov et al. 2013, as word2vec.c
@@ -274,7 +274,7 @@ def _thin(rows, count, vocabulary, sample, random, kept):  # type: ignore[no-unt
 
 
 @compiled
-def _draw(begin, end, random, negative, noise, scratch, output_windows, base, stride):  # type: ignore[no-untyped-def]
+def _draw(begin, end, random, negative, noise, scratch, output_windows, base, stride):
     """Choose the outputs of the windows ``begin..end - 1``: the centres and their noise words.
 
     Of each output its address, its weight and its windows so far are put where the window kernel
@@ -319,7 +319,7 @@ def _draw(begin, end, random, negative, noise, scratch, output_windows, base, st
 
 
 @compiled
-def _first_place(drawn, row):  # type: ignore[no-untyped-def]
+def _first_place(drawn, row):
     """Return where a row stands first."""
     place = 0
     while drawn[place] != row:
@@ -328,7 +328,7 @@ def _first_place(drawn, row):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _four(addresses):  # type: ignore[no-untyped-def]
+def _four(addresses):
     """Read the outputs of a narrow block."""
     return (
         load_address(addresses),
@@ -339,13 +339,13 @@ def _four(addresses):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _six(addresses):  # type: ignore[no-untyped-def]
+def _six(addresses):
     """Read the outputs of a wide block."""
     return (*_four(addresses), load_address(addresses + 32), load_address(addresses + 40))
 
 
 @pasted
-def _train(n, noise, weights, scratch, options, counters, words, random):  # type: ignore[no-untyped-def]
+def _train(n, noise, weights, scratch, options, counters, words, random):
     """Train every window of the ``n >= 2`` kept words of a piece."""
     option = options[0]
     counter = counters[0]
@@ -450,7 +450,7 @@ def _train(n, noise, weights, scratch, options, counters, words, random):  # typ
 
 
 @entry_point
-def learn(tokens, pieces, vocabulary, noise, weights, scratch, options, counters):  # type: ignore[no-untyped-def]
+def learn(tokens, pieces, vocabulary, noise, weights, scratch, options, counters):
     """Learn the pieces of ``tokens`` from the cursor on.
 
     Parameters

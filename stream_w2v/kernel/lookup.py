@@ -56,8 +56,8 @@ class VocabularyArrays(NamedTuple):
     words
         uint8: the words' bytes.
     table
-        uint64, a power of two of slots, twice as many as there are rows in use: high half of the hash, and
-        row + 1; 0 is empty.
+        uint64, a power of two of slots, at least twice as many as there are rows in use: high half
+        of the hash, and row + 1; 0 is empty.
     candidate_hashes, candidate_counts
         uint64 and uint32, a power of two of slots; count 0 is empty.
     state
@@ -78,7 +78,7 @@ _LOW_HALF = np.uint64(0xFFFFFFFF)
 
 
 @inlined
-def _prefix(address, length):  # type: ignore[no-untyped-def]
+def _prefix(address, length):
     """Load up to eight bytes, the rest zero. Seven bytes beyond the word must be readable."""
     value = load_bytes(address)
     if length < 8:
@@ -87,7 +87,7 @@ def _prefix(address, length):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _same_word(words, row, text, start, length):  # type: ignore[no-untyped-def]
+def _same_word(words, row, text, start, length):
     """Compare byte for byte, eight at a time."""
     if row.word_length != length:
         return False
@@ -105,7 +105,7 @@ def _same_word(words, row, text, start, length):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def find(vocabulary, value, text, start, length):  # type: ignore[no-untyped-def]
+def find(vocabulary, value, text, start, length):
     """Return the row of a word (hash, and its bytes in ``text``), or -1.
 
     ``text`` must go on for 8 bytes after the word.
@@ -125,21 +125,21 @@ def find(vocabulary, value, text, start, length):  # type: ignore[no-untyped-def
 
 
 @inlined
-def prefetch_slot(vocabulary, value):  # type: ignore[no-untyped-def]
+def prefetch_slot(vocabulary, value):
     """Ask for the slot of a word that is soon looked up."""
     slot = value & np.uint64(len(vocabulary.table) - 1)
     prefetch(vocabulary.table.ctypes.data + 8 * np.int64(slot))
 
 
 @inlined
-def prefetch_found(vocabulary, value):  # type: ignore[no-untyped-def]
+def prefetch_found(vocabulary, value):
     """Ask for the row of a word that is soon looked up, once its slot has arrived."""
     entry = vocabulary.table[value & np.uint64(len(vocabulary.table) - 1)] & _LOW_HALF
     prefetch(vocabulary.rows.ctypes.data + (np.int64(entry) - 1) * ROW_BYTES)
 
 
 @inlined
-def _insert(table, value, row):  # type: ignore[no-untyped-def]
+def _insert(table, value, row):
     mask = np.uint64(len(table) - 1)
     slot = value & mask
     while table[slot] != 0:
@@ -148,7 +148,7 @@ def _insert(table, value, row):  # type: ignore[no-untyped-def]
 
 
 @entry_point
-def index_rows(rows, rows_end, table):  # type: ignore[no-untyped-def]
+def index_rows(rows, rows_end, table):
     """Fill an empty ``table`` with every row below ``rows_end`` that holds a word."""
     for row in range(rows_end):
         if rows[row].word_length > 0:
@@ -156,7 +156,7 @@ def index_rows(rows, rows_end, table):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def admit(vocabulary, value, text, start, length, count, stamp):  # type: ignore[no-untyped-def]
+def admit(vocabulary, value, text, start, length, count, stamp):
     """Give a new word a row; there must be room. Return the row.
 
     A freed row is used before an untouched one.
@@ -188,7 +188,7 @@ def admit(vocabulary, value, text, start, length, count, stamp):  # type: ignore
 
 
 @inlined
-def _candidate_slot(hashes, counts, value):  # type: ignore[no-untyped-def]
+def _candidate_slot(hashes, counts, value):
     """Return the slot that holds a hash, or the empty one where it belongs."""
     mask = np.uint64(len(hashes) - 1)
     # The low bits chose the slot in the vocabulary's table; these are as good.
@@ -199,7 +199,7 @@ def _candidate_slot(hashes, counts, value):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _remove_candidate(hashes, counts, slot):  # type: ignore[no-untyped-def]
+def _remove_candidate(hashes, counts, slot):
     """Empty a slot and move back those behind it that the gap would hide."""
     mask = np.uint64(len(hashes) - 1)
     gap = slot
@@ -217,14 +217,14 @@ def _remove_candidate(hashes, counts, slot):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def waiting_count(vocabulary, value):  # type: ignore[no-untyped-def]
+def waiting_count(vocabulary, value):
     """Return how often a waiting word has been seen; 0 for one never seen (or forgotten)."""
     hashes, counts = vocabulary.candidate_hashes, vocabulary.candidate_counts
     return np.int64(counts[_candidate_slot(hashes, counts, value)])
 
 
 @compiled
-def wait(vocabulary, value):  # type: ignore[no-untyped-def]
+def wait(vocabulary, value):
     """Count one more occurrence of a word that has no row; there must be room for a new one."""
     hashes, counts = vocabulary.candidate_hashes, vocabulary.candidate_counts
     slot = _candidate_slot(hashes, counts, value)
@@ -235,7 +235,7 @@ def wait(vocabulary, value):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def stop_waiting(vocabulary, value):  # type: ignore[no-untyped-def]
+def stop_waiting(vocabulary, value):
     """Forget that a word waits, if it does."""
     hashes, counts = vocabulary.candidate_hashes, vocabulary.candidate_counts
     slot = _candidate_slot(hashes, counts, value)
@@ -245,7 +245,7 @@ def stop_waiting(vocabulary, value):  # type: ignore[no-untyped-def]
 
 
 @entry_point
-def move_candidates(hashes, counts, shift, new_hashes, new_counts):  # type: ignore[no-untyped-def]
+def move_candidates(hashes, counts, shift, new_hashes, new_counts):
     """Copy the waiting words into an empty table, their counts shifted right; zeros are dropped.
 
     Returns
@@ -265,7 +265,7 @@ def move_candidates(hashes, counts, shift, new_hashes, new_counts):  # type: ign
 
 
 @entry_point
-def pack_words(rows, rows_end, words, packed):  # type: ignore[no-untyped-def]
+def pack_words(rows, rows_end, words, packed):
     """Copy the bytes of the rows' words to ``packed``, in row order, without gaps.
 
     ``word_start`` of every row is set anew. Returns the number of bytes.

@@ -38,8 +38,8 @@ class NoiseArrays(NamedTuple):
     Attributes
     ----------
     table
-        uint64 ``[max_vocab_size]``: an entry's high half is the threshold under which its own row is
-        drawn, its low half the row to draw otherwise.
+        uint64 ``[max_vocab_size]``: an entry's high half is the threshold under which its own row
+        is drawn, its low half the row to draw otherwise.
     shares, order
         float64 and int64 ``[max_vocab_size]``, for building.
     state
@@ -56,7 +56,7 @@ _LOW_HALF = np.uint64(0xFFFFFFFF)
 
 
 @inlined
-def power(count, exponent):  # type: ignore[no-untyped-def]
+def power(count, exponent):
     """``count ** exponent``; by two square roots for the usual 3/4, which is five times as fast."""
     if exponent == 0.75:
         root = np.sqrt(count)
@@ -65,7 +65,7 @@ def power(count, exponent):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def staleness(mass, built_mass):  # type: ignore[no-untyped-def]
+def staleness(mass, built_mass):
     """Bound on the total variation distance between the table and the live distribution."""
     if built_mass <= 0.0:
         return 1.0 if mass > 0.0 else 0.0
@@ -73,7 +73,7 @@ def staleness(mass, built_mass):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def build_table(noise, counts, exponent):  # type: ignore[no-untyped-def]
+def build_table(noise, counts, exponent):
     """Build the alias table from the counts of the rows: float64, 0 for a free row."""
     table, shares, order, states = noise
     state = states[0]
@@ -126,7 +126,7 @@ def build_table(noise, counts, exponent):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def draw_row(table, size, draw):  # type: ignore[no-untyped-def]
+def draw_row(table, size, draw):
     """Draw a row: the high half of a random uint64 picks the entry, its low half the side."""
     row = below(draw, size)
     entry = table[row]
@@ -136,13 +136,13 @@ def draw_row(table, size, draw):  # type: ignore[no-untyped-def]
 
 
 @entry_point
-def rebuild(noise, counts, exponent):  # type: ignore[no-untyped-def]
+def rebuild(noise, counts, exponent):
     """Build the table; for calls from Python."""
     build_table(noise, counts, exponent)
 
 
 @entry_point
-def draw_rows(noise, seed, rows):  # type: ignore[no-untyped-def]
+def draw_rows(noise, seed, rows):
     """Fill ``rows`` (int64) with independent draws."""
     state = generator(np.uint64(seed), np.uint64(0))
     for i in range(len(rows)):

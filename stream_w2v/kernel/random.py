@@ -17,7 +17,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 @inlined
-def mix(value):  # type: ignore[no-untyped-def]
+def mix(value):
     """Scramble a uint64: every bit of the result depends on every bit of the value."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -25,24 +25,24 @@ def mix(value):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def generator(seed, number):  # type: ignore[no-untyped-def]
+def generator(seed, number):
     """Return the first state (uint64) of generator ``number`` under a seed, both uint64."""
     return mix(mix(seed + GOLDEN) + number * GOLDEN)
 
 
 @inlined
-def advance(state):  # type: ignore[no-untyped-def]
+def advance(state):
     """Return the next state; ``mix`` of it is the next draw."""
     return state + GOLDEN
 
 
 @inlined
-def below(draw, bound):  # type: ignore[no-untyped-def]
+def below(draw, bound):
     """Map the high half of a draw to 0..bound - 1, for an int64 bound below 2^31."""
     return np.int64(((draw >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
 
 
 @inlined
-def unit(draw):  # type: ignore[no-untyped-def]
+def unit(draw):
     """Map a draw to a float64 in 0 <= u < 1."""
     return np.float64(draw >> np.uint64(11)) * (1.0 / 9007199254740992.0)

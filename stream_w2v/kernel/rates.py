@@ -31,7 +31,7 @@ PER_ROW, LINEAR, INVERSE_SQRT, CONSTANT = range(4)
 
 
 @compiled
-def common_rate(schedule, learning_rate, floor, scale, tokens):  # type: ignore[no-untyped-def]
+def common_rate(schedule, learning_rate, floor, scale, tokens):
     """Rate of every row after ``tokens`` tokens; ``scale`` is a number of tokens.
 
     ``linear`` falls from the learning rate to the floor over ``scale`` tokens, ``inverse-sqrt`` is
@@ -46,7 +46,7 @@ def common_rate(schedule, learning_rate, floor, scale, tokens):  # type: ignore[
 
 
 @compiled
-def rates_from_windows(values, count, start, slope, floor):  # type: ignore[no-untyped-def]
+def rates_from_windows(values, count, start, slope, floor):
     """Turn numbers of windows into per-row rates, in place.
 
     ``values`` is the address of aligned float32, ``count`` how many; up to 15 more are

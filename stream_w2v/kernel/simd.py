@@ -27,7 +27,7 @@ _VECTOR = ir.VectorType(_F32, LANES)
 _VECTOR_I32 = ir.VectorType(_I32, LANES)
 
 
-class _Float32x16(types.Type):  # type: ignore[misc]
+class _Float32x16(types.Type):
     def __init__(self) -> None:
         super().__init__(name="float32x16")
 
@@ -36,7 +36,7 @@ float32x16 = _Float32x16()
 
 
 @register_model(_Float32x16)
-class _Float32x16Model(PrimitiveModel):  # type: ignore[misc]
+class _Float32x16Model(PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, _VECTOR)
 
@@ -170,7 +170,7 @@ def splat(typing: Any, scalar: Any) -> Any:
 
 @intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c`` with one rounding."""
+    """Compute ``a * b + c`` with one rounding."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _call(builder, "llvm.fma", list(arguments))
@@ -256,7 +256,7 @@ def exponential(typing: Any, value: Any) -> Any:
 
 
 @inlined
-def sigmoid(value):  # type: ignore[no-untyped-def]
+def sigmoid(value):
     """``1 / (1 + exp(-v))`` of every lane, with v limited to -10..10.
 
     Beyond 10 the gradient of a pair is below 5e-5 of its rate: the limit only keeps ``exp`` in
@@ -299,7 +299,7 @@ def _pack(context: Any, builder: Any, kind: Any, values: list[Any]) -> Any:
 
 @intrinsic(prefer_literal=True)
 def zeros_like(typing: Any, addresses: Any, times: Any) -> Any:
-    """``times`` (a literal) zero vectors for each address of a tuple."""
+    """Return ``times`` (a literal) zero vectors for each address of a tuple."""
     kind = types.UniTuple(float32x16, len(addresses) * times.literal_value)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -429,7 +429,7 @@ def sum_lanes(typing: Any, values: Any) -> Any:
             # lanes whose bit `span` is clear and b's to those where it is set.
             low = [i if not i & span else half + i - span for i in range(half)]
             high = [i + span if not i & span else half + i for i in range(half)]
-            paired = []
+            paired: list[Any] = []
             for a, b in zip(vectors[::2], vectors[1::2], strict=True):
                 if a is None:
                     paired.append(None)

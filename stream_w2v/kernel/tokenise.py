@@ -79,12 +79,12 @@ class Progress(NamedTuple):
 
 
 @inlined
-def _continuation(data, position, end, low, high):  # type: ignore[no-untyped-def]
+def _continuation(data, position, end, low, high):
     return position < end and low <= data[position] <= high
 
 
 @compiled
-def decode(data, position, end):  # type: ignore[no-untyped-def]
+def decode(data, position, end):
     """Decode the character that starts at ``position`` with a byte above 0x7F.
 
     Returns
@@ -124,7 +124,7 @@ def decode(data, position, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _entry(table, code):  # type: ignore[no-untyped-def]
+def _entry(table, code):
     """Look a character up; beyond the table every character is a letter in four bytes."""
     if code < len(table):
         return table[code]
@@ -137,7 +137,7 @@ def _entry(table, code):  # type: ignore[no-untyped-def]
 
 
 @entry_point
-def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-untyped-def]
+def tokenise(data, ends, position, record, table, tokens):
     """Cut records into words until the batch or the room in ``tokens`` ends.
 
     Parameters
@@ -170,7 +170,12 @@ def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-un
     while record < len(ends):
         end = ends[record]
         # The state to go back to when room runs out.
-        piece_position, piece_words, piece_invalid, piece_oversize = position, words, invalid, oversize
+        piece_position, piece_words, piece_invalid, piece_oversize = (
+            position,
+            words,
+            invalid,
+            oversize,
+        )
         start = used
         value = _FNV_OFFSET
         open_word = False
@@ -259,7 +264,7 @@ def tokenise(data, ends, position, record, table, tokens):  # type: ignore[no-un
 
 
 @entry_point
-def hash_words(text, ends, hashes):  # type: ignore[no-untyped-def]
+def hash_words(text, ends, hashes):
     """Hash words that a Python tokeniser cut: word i is ``text[ends[i - 1]:ends[i]]``.
 
     Parameters

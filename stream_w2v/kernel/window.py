@@ -52,7 +52,7 @@ _PREFETCHED_BYTES = 512
 
 
 @inlined
-def _pair_errors(x0, x1, ys, row_bytes, targets, weights):  # type: ignore[no-untyped-def]
+def _pair_errors(x0, x1, ys, row_bytes, targets, weights):
     """Errors of two inputs against a block: lane j is (x0, y_j), lane 8 + j is (x1, y_j)."""
     sums = zeros_like(ys, 2)
     for offset in range(0, row_bytes, BYTES):
@@ -61,8 +61,17 @@ def _pair_errors(x0, x1, ys, row_bytes, targets, weights):  # type: ignore[no-un
 
 
 @compiled
-def train_block(  # type: ignore[no-untyped-def]
-    inputs, input_rates, m, ys, following, targets, weights, output_rates, errors, part_bytes,
+def train_block(
+    inputs,
+    input_rates,
+    m,
+    ys,
+    following,
+    targets,
+    weights,
+    output_rates,
+    errors,
+    part_bytes,
     row_bytes,
 ):
     """Train the inputs of a window against one block of outputs. Every argument is an address.
@@ -117,7 +126,7 @@ def train_block(  # type: ignore[no-untyped-def]
 
 
 @compiled
-def block_loss(errors, m, targets, weights, window, lane, count):  # type: ignore[no-untyped-def]
+def block_loss(errors, m, targets, weights, window, lane, count):
     """Sum over inputs and outputs of ``-w log s(.)``, from the errors of a trained block.
 
     Parameters
@@ -142,7 +151,7 @@ def block_loss(errors, m, targets, weights, window, lane, count):  # type: ignor
 
 
 @inlined
-def prefetch_row(address, row_bytes):  # type: ignore[no-untyped-def]
+def prefetch_row(address, row_bytes):
     """Ask for the start of a row."""
     for offset in range(0, min(row_bytes, _PREFETCHED_BYTES), BYTES):
         prefetch(address + offset)
