@@ -1,0 +1,54 @@
+"""The examples, and the README's code, are run as a user would run them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def run(*arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+
+
+def test_quickstart_learns_that_music_is_like_jazz():
+    """The neighbours of music, after four million words, are other words of music."""
+    lines = run("examples/quickstart.py").splitlines()
+    assert len(lines) == 4
+    assert {"jazz", "folk", "musical", "pop", "blues"} & set(re.findall(r"[a-z]+", lines[-1]))
+
+
+def test_own_tokenizer_finds_the_other_hashtag():
+    """Words that a callable kept whole have vectors."""
+    assert "#rust" in run("examples/own_tokenizer.py")
+
+
+def test_every_example_is_run():
+    """An example without a test would break unseen."""
+    assert EXAMPLES == ["own_tokenizer.py", "quickstart.py"]
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("block", python_blocks())
+def test_code_of_the_readme_runs(block):
+    """Every block of Python in the README runs by itself from a checkout."""
+    run("-c", block)
+
+
+def test_readme_shows_code():
+    """There is something for the test above to run."""
+    assert python_blocks()
