@@ -60,7 +60,7 @@ def _measure(setting: Setting, only: list[str]) -> list[Section]:
         if "end-to-end" in only:
             sections.append(whole.end_to_end(turns))
         if "memory" in only:
-            sections.append(whole.memory(turns))
+            sections.append(whole.memory(setting, turns))
     if "startup" in only:
         sections.append(startup.measure(setting))
     if "quality" in only:

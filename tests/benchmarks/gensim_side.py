@@ -51,11 +51,10 @@ def kernel(path: str, vector_size: int, workers: int) -> dict[str, Any]:
     }
 
 
-def train(path: str, out: str, alpha: float = 0.025, seed: int = 1) -> dict[str, Any]:
-    """Train from a file and save the vectors, as a short script of a user would."""
+def _trained(path: str, alpha: float = 0.025, seed: int = 1) -> Any:
     from gensim.models import Word2Vec
 
-    model = Word2Vec(
+    return Word2Vec(
         corpus_file=path,
         vector_size=100,
         window=5,
@@ -68,9 +67,19 @@ def train(path: str, out: str, alpha: float = 0.025, seed: int = 1) -> dict[str,
         alpha=alpha,
         seed=seed,
     )
+
+
+def learn(path: str) -> dict[str, Any]:
+    """Train from a file, as a program that uses the library would."""
+    return {"words": len(_trained(path).wv)}
+
+
+def train(path: str, out: str, alpha: float = 0.025, seed: int = 1) -> dict[str, Any]:
+    """Train from a file and save the vectors, as a short script of a user would."""
+    model = _trained(path, alpha, seed)
     model.wv.save_word2vec_format(out, binary=True)
     return {"words": len(model.wv), "tokens": model.corpus_total_words}
 
 
 if __name__ == "__main__":
-    answer(load=load, kernel=kernel, train=train)
+    answer(load=load, kernel=kernel, learn=learn, train=train)

@@ -89,6 +89,18 @@ def train(path: str, out: str, seed: int = 1) -> dict[str, Any]:
     return {"words": len(vectors)}
 
 
+def learn(path: str) -> dict[str, Any]:
+    """Train at the defaults from a file, as a program that uses the library would."""
+    from stream_w2v import Word2Vec
+    from stream_w2v.connectors.files import FileSource
+
+    model = Word2Vec()
+    with FileSource(path) as source:
+        for batch in source:
+            model.learn_batch(batch)
+    return {"words": len(model.vocabulary)}
+
+
 def score(vectors: str, similarities: dict[str, str], analogies: str) -> dict[str, Any]:
     """Score a file of vectors, whoever trained it."""
     from stream_w2v import KeyedVectors
@@ -105,6 +117,7 @@ if __name__ == "__main__":
         load_command=load_command,
         options=options,
         first=first,
+        learn=learn,
         kernel=kernel,
         train=train,
         score=score,
