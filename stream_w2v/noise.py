@@ -95,8 +95,19 @@ class NoiseDistribution:
         }
 
     def restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
-        """Take the state from what :meth:`tensors` returned."""
+        """Take the state from what :meth:`tensors` returned.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If the arrays do not fit together: compiled code trusts them.
+        """
         table = tensors["noise.table"]
+        size = tensors["noise.size"].item()
+        others = table[:size] & np.uint64(0xFFFFFFFF)
+        if not 0 <= size <= len(table) or np.any(others >= np.uint64(size)):
+            msg = "its noise table contradicts itself"
+            raise ValueError(msg)
         self.arrays.table[: len(table)] = table
         for name in NOISE_STATE.names or ():
             self.arrays.state[name] = tensors[f"noise.{name}"]

@@ -129,6 +129,12 @@ class Text:
             return
         data = np.frombuffer(memoryview(batch.data).toreadonly(), dtype=np.uint8)
         size = len(data)
+        ends = np.ascontiguousarray(batch.ends, dtype=np.int64)
+        if len(ends) and (ends[0] < 0 or ends[-1] != size or np.any(np.diff(ends) < 0)):
+            msg = (
+                "the ends of a batch must not decrease, and the last one is the length of its data"
+            )
+            raise ValueError(msg)
         # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word
         # takes at least a byte and a separator.
         text = min(3 * size, _BLOCK_TEXT)
@@ -137,7 +143,7 @@ class Text:
         while record < len(batch):
             pieces = len(batch) - record + words // PIECE_TOKENS + 1
             tokens = _empty_tokens(words, text, pieces)
-            done = tokenise(data, batch.ends, position, record, self._table, tokens)
+            done = tokenise(data, ends, position, record, self._table, tokens)
             position, record = done.position, done.record
             yield TokenBlock(tokens, done.pieces, done.invalid, done.oversize)
 
@@ -163,7 +169,13 @@ def token_block(records: Sequence[Iterable[str]], invalid: int = 0) -> TokenBloc
     for record in records:
         begin = len(words)
         for word in record:
-            encoded = word.encode("utf-8", "replace")
+            try:
+                encoded = word.encode()
+            except UnicodeEncodeError:
+                # A lone surrogate: the same three replacements as for its bytes.
+                mended = word.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+                invalid += mended.count("\ufffd") - word.count("\ufffd")
+                encoded = mended.encode()
             if len(encoded) > MAX_WORD_BYTES:
                 oversize += 1
             elif encoded:

@@ -189,12 +189,40 @@ class Vocabulary:
             **{f"vocabulary.{name}": state[name] for name in VOCABULARY_STATE.names or ()},
         }
 
+    def _check(self, tensors: Mapping[str, NDArray[Any]], rows_end: int) -> None:
+        start, length = tensors["rows.word_start"], tensors["rows.word_length"]
+        free = tensors["rows.free"]
+        used = {name: tensors[f"vocabulary.{name}"].item() for name in ("rows", "rows_end")}
+        fits = (
+            rows_end == used["rows_end"] <= self._max_rows
+            and used["rows"] == np.count_nonzero(length) == rows_end - len(free)
+            and np.array_equal(np.sort(free), np.flatnonzero(length == 0))
+            and np.all((start >= 0) & (length >= 0) & (length <= MAX_WORD_BYTES))
+            and np.all(start + length <= len(tensors["vocabulary.words"]))
+            and tensors["vocabulary.words_end"].item() == len(tensors["vocabulary.words"])
+            and len(tensors["candidates.hash"]) == len(tensors["candidates.count"])
+            and len(tensors["candidates.hash"]) == tensors["vocabulary.candidates"].item()
+            and len(tensors["candidates.hash"]) <= self._max_candidates
+            and np.all(tensors["candidates.count"] > 0)
+            and tensors["vocabulary.increment"].item() > 0.0
+        )
+        if not fits:
+            msg = "its vocabulary contradicts itself"
+            raise ValueError(msg)
+
     def restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
-        """Take the state from what :meth:`tensors` returned."""
+        """Take the state from what :meth:`tensors` returned.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If the arrays do not fit together: compiled code trusts them.
+        """
         waiting = tensors["candidates.hash"]
         words = tensors["vocabulary.words"]
         free = tensors["rows.free"]
         rows_end = len(tensors["rows.count"])
+        self._check(tensors, rows_end)
         slots = max(_FIRST_SLOTS, _power_of_two(2 * rows_end))
         candidates = max(_FIRST_SLOTS, _power_of_two(4 * (len(waiting) + 1) // 3 + 1))
         arrays = self._allocate(slots, max(_FIRST_BYTES, len(words)), candidates)

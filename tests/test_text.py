@@ -279,8 +279,15 @@ def test_words_cut_already_make_the_pieces_of_their_text(length):
 
 
 def test_words_cut_already_may_hold_anything():
-    """Empty ones are left out, oversize ones counted, lone surrogates replaced."""
+    """Empty ones are left out, oversize ones counted, lone surrogates replaced as in a text."""
     block = token_block([["", "a b", "x" * 257, "x" * 256, "\ud800", "\x00"], []])
-    found = [b"a b", b"x" * 256, b"?", b"\x00"]
+    found = [b"a b", b"x" * 256, "\ufffd\ufffd\ufffd".encode(), b"\x00"]
     assert pieces([block]) == [(found, True), ([], True)]
-    assert (block.invalid, block.oversize) == (0, 1)
+    assert (block.invalid, block.oversize) == (3, 1)
+
+
+@pytest.mark.parametrize("ends", [[5, 3], [-1, 3], [2], [4], [2, 9]])
+def test_ends_that_do_not_fit_the_data_are_refused(ends):
+    """Compiled code trusts them, so they are checked before."""
+    with pytest.raises(ValueError, match="the ends of a batch"):
+        list(Text("words").blocks(Batch(b"abc", np.array(ends))))
