@@ -231,7 +231,7 @@ def square_root(typing: Any, value: Any) -> Any:
 
 @intrinsic
 def exponential(typing: Any, value: Any) -> Any:
-    """``exp`` of every lane in -80..80, to 3e-6 of its value.
+    """``exp`` of every lane in -80..80, to 4e-6 of its value.
 
     exp(v) = 2^n exp(r) with n = rint(v / ln 2), where |r| <= ln 2 / 2 is small enough for a
     polynomial; 2^n is n shifted into the exponent.
