@@ -36,6 +36,7 @@ from stream_w2v.kernel.tokenise import (
 )
 from stream_w2v.stream import Batch
 
+_BAD_ENDS = "the ends of a batch must not decrease, and the last be the length of its data"
 _TABLE_SIZE = 0x20000
 _BLOCK_WORDS = 1 << 18
 _BLOCK_TEXT = 1 << 21
@@ -130,11 +131,8 @@ class Text:
         data = np.frombuffer(memoryview(batch.data).toreadonly(), dtype=np.uint8)
         size = len(data)
         ends = np.ascontiguousarray(batch.ends, dtype=np.int64)
-        if len(ends) and (ends[0] < 0 or ends[-1] != size or np.any(np.diff(ends) < 0)):
-            msg = (
-                "the ends of a batch must not decrease, and the last one is the length of its data"
-            )
-            raise ValueError(msg)
+        if len(ends) and ends[-1] != size:
+            raise ValueError(_BAD_ENDS)
         # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word
         # takes at least a byte and a separator.
         text = min(3 * size, _BLOCK_TEXT)
@@ -144,6 +142,8 @@ class Text:
             pieces = len(batch) - record + words // PIECE_TOKENS + 1
             tokens = _empty_tokens(words, text, pieces)
             done = tokenise(data, ends, position, record, self._table, tokens)
+            if done.record < 0:
+                raise ValueError(_BAD_ENDS)
             position, record = done.position, done.record
             yield TokenBlock(tokens, done.pieces, done.invalid, done.oversize)
 

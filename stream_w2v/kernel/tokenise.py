@@ -63,7 +63,7 @@ class Progress(NamedTuple):
     Attributes
     ----------
     position, record
-        Where to go on: a byte of the batch, and the record that it is in.
+        Where to go on: a byte of the batch, and the record that it is in; -1 if ``ends`` is wrong.
     words, pieces
         How many of each are in the tokens.
     invalid, oversize
@@ -169,6 +169,8 @@ def tokenise(data, ends, position, record, table, tokens):
 
     while record < len(ends):
         end = ends[record]
+        if not position <= end <= len(data):
+            return Progress(position, -1, words, pieces, invalid, oversize)
         # The state to go back to when room runs out.
         piece_position, piece_words, piece_invalid, piece_oversize = (
             position,
