@@ -13,7 +13,7 @@ from tests.benchmarks.report import Section
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.turns import say
 
-SECTIONS = ("kernel", "end-to-end", "memory", "startup", "quality")
+SECTIONS = ("kernel", "threads", "end-to-end", "memory", "startup", "quality")
 QUICK_TOKENS = 500_000
 
 
@@ -55,6 +55,8 @@ def _measure(setting: Setting, only: list[str]) -> list[Section]:
     sections = []
     if "kernel" in only:
         sections.append(kernel.measure(setting))
+    if "threads" in only:
+        sections.append(kernel.threads(setting))
     if "end-to-end" in only or "memory" in only:
         turns = whole.runs(setting)
         if "end-to-end" in only:

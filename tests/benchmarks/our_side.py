@@ -6,7 +6,6 @@ The library is imported inside the tasks, because importing it is one of the thi
 from __future__ import annotations
 
 import time
-from dataclasses import fields
 from typing import Any
 
 from tests.benchmarks.child import answer
@@ -29,13 +28,6 @@ def load_command() -> dict[str, Any]:
     return {"module": stream_w2v.cli.__name__}
 
 
-def options() -> dict[str, Any]:
-    """Tell which options a model has."""
-    from stream_w2v import Config
-
-    return {"names": [option.name for option in fields(Config)]}
-
-
 def first() -> dict[str, Any]:
     """Measure the first record that a new process learns."""
     start = time.perf_counter()
@@ -54,24 +46,39 @@ def first() -> dict[str, Any]:
     }
 
 
-def kernel(path: str, vector_size: int, workers: int) -> dict[str, Any]:
+def kernel(path: str, vector_size: int) -> dict[str, Any]:
     """Measure learning from batches that lie in memory; vocabulary and noise included."""
     from stream_w2v import Word2Vec
     from stream_w2v.connectors.files import FileSource
 
-    threads: dict[str, Any] = {} if workers == 1 else {"workers": workers}
     with FileSource(path) as source:
         batches = list(source)
     # Compiled code is loaded, all of it, before the clock starts.
-    Word2Vec(vector_size=vector_size, **threads).learn_batch(batches[0])
-    model = Word2Vec(vector_size=vector_size, **threads)
+    Word2Vec(vector_size=vector_size).learn_batch(batches[0])
+    model = Word2Vec(vector_size=vector_size)
     cpu, wall = time.process_time(), time.perf_counter()
     for batch in batches:
         model.learn_batch(batch)
     return {
         "wall": time.perf_counter() - wall,
         "cpu": time.process_time() - cpu,
-        "words": len(model.snapshot()),
+        "words": len(model.vocabulary),
+    }
+
+
+def threads(path: str, vector_size: int) -> dict[str, Any]:
+    """Measure a trainer, with one thread that reads and tokenises and one that learns."""
+    from stream_w2v import Trainer, Word2Vec
+    from stream_w2v.connectors.files import FileSource
+
+    Word2Vec(vector_size=vector_size).learn_one(SENTENCE)
+    model = Word2Vec(vector_size=vector_size)
+    cpu, wall = time.process_time(), time.perf_counter()
+    Trainer(model, FileSource(path)).run()
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "words": len(model.vocabulary),
     }
 
 
@@ -115,10 +122,10 @@ if __name__ == "__main__":
     answer(
         load=load,
         load_command=load_command,
-        options=options,
         first=first,
         learn=learn,
         kernel=kernel,
+        threads=threads,
         train=train,
         score=score,
     )
