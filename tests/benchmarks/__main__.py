@@ -7,13 +7,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import corpus, kernel, machine, quality, report, startup, whole
+from tests.benchmarks import corpus, kernel, machine, quality, report, roofline, startup, whole
 from tests.benchmarks.child import ChildFailedError, work
 from tests.benchmarks.report import Section
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.turns import say
 
-SECTIONS = ("kernel", "threads", "end-to-end", "memory", "startup", "quality")
+SECTIONS = ("kernel", "threads", "roofline", "end-to-end", "memory", "startup", "quality")
 QUICK_TOKENS = 500_000
 
 
@@ -57,6 +57,8 @@ def _measure(setting: Setting, only: list[str]) -> list[Section]:
         sections.append(kernel.measure(setting))
     if "threads" in only:
         sections.append(kernel.threads(setting))
+    if "roofline" in only:
+        sections.append(roofline.measure(setting))
     if "end-to-end" in only or "memory" in only:
         turns = whole.runs(setting)
         if "end-to-end" in only:

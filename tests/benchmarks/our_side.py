@@ -66,6 +66,28 @@ def kernel(path: str, vector_size: int) -> dict[str, Any]:
     }
 
 
+def roofline(path: str, vector_size: int) -> dict[str, Any]:
+    """Measure one core's peak of multiply-adds, and what training uses of it, in FLOP/s."""
+    from stream_w2v import Word2Vec
+    from stream_w2v.connectors.files import FileSource
+    from tests.benchmarks.peak import flops_per_second
+
+    with FileSource(path) as source:
+        batches = list(source)
+    Word2Vec(vector_size=vector_size).learn_batch(batches[0])
+    model = Word2Vec(vector_size=vector_size)
+    peak = flops_per_second()
+    cpu = time.process_time()
+    for batch in batches:
+        model.learn_batch(batch)
+    cpu = time.process_time() - cpu
+    counters = model.counters
+    # The loss is sampled at one window in 256, and says how many inputs those had.
+    inputs = counters["loss_pairs"] / -(-counters["windows"] // 256)
+    pairs = counters["windows"] * inputs * (1 + model.config.negative)
+    return {"peak": max(peak, flops_per_second()), "useful": 6 * vector_size * pairs / cpu}
+
+
 def threads(path: str, vector_size: int) -> dict[str, Any]:
     """Measure a trainer, with one thread that reads and tokenises and one that learns."""
     from stream_w2v import Trainer, Word2Vec
@@ -125,6 +147,7 @@ if __name__ == "__main__":
         first=first,
         learn=learn,
         kernel=kernel,
+        roofline=roofline,
         threads=threads,
         train=train,
         score=score,
