@@ -412,13 +412,14 @@ def test_no_record_at_all_changes_nothing():
 
 
 def test_lone_surrogates_are_replaced_and_counted():
-    """A str that is no valid Unicode is bytes that are no valid UTF-8."""
+    """A str that is no valid Unicode is bytes that are no valid UTF-8: three replacements each."""
     model = Word2Vec(vector_size=4, min_count=1)
     model.learn_one("a\ud800b")
     assert model.vocabulary.words(model.vocabulary.rows()) == ["a", "b"]
     assert model.counters["invalid"] == 3
-    model.learn_one(["a\udfffc"])
-    assert "a?c" in model.vocabulary.words(model.vocabulary.rows())
+    model.learn_one(["a\udfff\ufffdc"])
+    assert model.vocabulary.words(model.vocabulary.rows())[-1] == "a" + 4 * "\ufffd" + "c"
+    assert model.counters["invalid"] == 6
 
 
 def test_invalid_bytes_and_oversize_words_are_counted():
