@@ -6,7 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream_w2v import Word2Vec, vocabulary
+from stream_w2v import Config, Word2Vec, vocabulary
+from stream_w2v.errors import FormatError
+from stream_w2v.storage import write_tensors
 from stream_w2v.text import token_block
 
 SMALL = {"vector_size": 1, "window": 1, "negative": 0, "text": "whitespace"}
@@ -301,3 +303,48 @@ def test_restored_is_what_was_saved(records, min_count):
     assert other.counts.tolist() == model.vocabulary.counts.tolist()
     for name, array in model.vocabulary.tensors().items():
         np.testing.assert_array_equal(other.tensors()[name], array, err_msg=name)
+
+
+def saved():
+    model = Word2Vec(**SMALL, min_count=1, max_vocab_size=10)
+    model.learn_many(f"w{i} w{i + 1}" for i in range(30))
+    model.learn_many(["waits"])
+    return {name: array.copy() for name, array in model.tensors().items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("rows.word_start", 0, -1),
+        ("rows.word_start", 0, 10**9),
+        ("rows.word_length", 0, 257),
+        ("rows.word_length", 0, 0),
+        ("vocabulary.words_end", 0, 10**6),
+        ("vocabulary.rows", 0, 3),
+        ("vocabulary.rows_end", 0, 11),
+        ("vocabulary.candidates", 0, 5),
+        ("vocabulary.increment", 0, 0.0),
+        ("noise.size", 0, 11),
+        ("noise.size", 0, -1),
+        ("noise.table", 0, 11),
+    ],
+)
+def test_a_state_that_contradicts_itself_is_refused(tmp_path, name, place, value):
+    """Compiled code trusts the arrays, so a file made by hand may not slip in other ones."""
+    tensors = saved()
+    tensors[name][place] = value
+    metadata = {"config": Config(**SMALL, min_count=1, max_vocab_size=10).to_dict()}
+    write_tensors(tmp_path / "model", "stream-w2v-model", 1, tensors, metadata)
+    with pytest.raises(FormatError, match="does not hold together"):
+        Word2Vec.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["rows.count", "weights.input_vectors", "noise.table"])
+def test_a_state_that_lacks_rows_is_refused(tmp_path, name):
+    """Arrays of different lengths make no model."""
+    tensors = saved()
+    tensors[name] = tensors[name][:-1]
+    metadata = {"config": Config(**SMALL, min_count=1, max_vocab_size=10).to_dict()}
+    write_tensors(tmp_path / "model", "stream-w2v-model", 1, tensors, metadata)
+    with pytest.raises(FormatError, match="does not hold together"):
+        Word2Vec.load(tmp_path / "model")
