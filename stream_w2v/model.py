@@ -28,7 +28,8 @@ _KIND = "stream-w2v-model"
 _VERSION = 1
 _GATHERED_BYTES = 1 << 18
 
-Record = str | bytes | Sequence[str]
+TextRecord = str | bytes | bytearray | memoryview
+Record = TextRecord | Sequence[str]
 """A text, its UTF-8, or words that were cut already."""
 
 
@@ -89,17 +90,26 @@ class Word2Vec:
 
     def learn_one(self, x: Record) -> None:
         """Learn one record: a text, its UTF-8 bytes, or a list of words."""
-        if isinstance(x, str | bytes):
+        if isinstance(x, TextRecord):
             self.learn_batch(_batch([_encode(x)]))
         else:
             self._learn(token_block([x]))
 
     def learn_many(self, xs: Iterable[Record]) -> None:
-        """Learn records in order: the same as :meth:`learn_one` for each, and faster."""
+        """Learn records in order: the same as :meth:`learn_one` for each, and faster.
+
+        Raises
+        ------
+        TypeError
+            If given one text, whose characters would be the records.
+        """
+        if isinstance(xs, TextRecord):
+            msg = "learn_many takes many records; for one text there is learn_one"
+            raise TypeError(msg)
         gathered: list[bytes] = []
         size = 0
         for x in xs:
-            if isinstance(x, str | bytes):
+            if isinstance(x, TextRecord):
                 gathered.append(_encode(x))
                 size += len(gathered[-1])
                 if size < _GATHERED_BYTES:
@@ -107,7 +117,7 @@ class Word2Vec:
             if gathered:
                 self.learn_batch(_batch(gathered))
                 gathered, size = [], 0
-            if not isinstance(x, str | bytes):
+            if not isinstance(x, TextRecord):
                 self._learn(token_block([x]))
         if gathered:
             self.learn_batch(_batch(gathered))
@@ -246,12 +256,14 @@ class Word2Vec:
             If the model needs ``text`` and it was not given.
         """
         tensors, metadata = read_tensors(path, _KIND, _VERSION)
-        options = dict(metadata["config"])
-        if options.get("text") == CUSTOM_TEXT and text is not None:
-            options["text"] = text
-        model = cls(Config.from_dict(options))
         try:
+            options = dict(metadata["config"])
+            if options.get("text") == CUSTOM_TEXT and text is not None:
+                options["text"] = text
+            model = cls(Config.from_dict(options))
             model._restore(tensors)
+        except ConfigError:
+            raise
         except (KeyError, ValueError) as error:
             msg = f"{os.fspath(path)}: the saved model does not hold together ({error})"
             raise FormatError(msg) from error
@@ -267,9 +279,9 @@ class Word2Vec:
             self._counters[name] = tensors[f"counters.{name}"]
 
 
-def _encode(text: str | bytes) -> bytes:
+def _encode(text: TextRecord) -> bytes:
     # A lone surrogate becomes bytes that are no UTF-8, which the tokeniser replaces and counts.
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
 
 
 def _batch(records: list[bytes]) -> Batch:

@@ -619,3 +619,24 @@ def test_the_examples_in_the_documentation_run():
         assert results.failed == 0, info.name
         tried += results.attempted
     assert tried > 0
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_kind_of_bytes_is_a_text(kind):
+    """Messages come as bytes, byte arrays or views of a buffer."""
+    model, other = (Word2Vec(vector_size=4, min_count=1) for _ in range(2))
+    model.learn_one("grüße an alle")
+    other.learn_one(kind("grüße an alle".encode()))
+    other_many = Word2Vec(vector_size=4, min_count=1)
+    other_many.learn_many([kind("grüße an alle".encode())])
+    expected = model.snapshot()
+    for one in (other, other_many):
+        assert one.snapshot().index_to_key == expected.index_to_key == ["grüße", "an", "alle"]
+        assert np.array_equal(one.snapshot().vectors, expected.vectors)
+
+
+@pytest.mark.parametrize("text", ["one text", b"one text"])
+def test_one_text_is_not_many_records(text):
+    """The characters of a text are hardly what is meant."""
+    with pytest.raises(TypeError, match="learn_one"):
+        Word2Vec(vector_size=4).learn_many(text)
