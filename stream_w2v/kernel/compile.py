@@ -6,6 +6,7 @@ so that diverging can be seen. Where the order of a sum may be changed it is wri
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
@@ -48,6 +50,32 @@ class _Cache(FunctionCache):
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
 
+
+class _NoCollection(event.Listener):
+    """No garbage collection while a kernel compiles: there is none, and looking takes an eighth."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._was_enabled = False
+
+    def on_start(self, event: Any) -> None:
+        if self._is_ours(event):
+            if self._depth == 0:
+                self._was_enabled = gc.isenabled()
+                gc.disable()
+            self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        if self._is_ours(event):
+            self._depth -= 1
+            if self._depth == 0 and self._was_enabled:
+                gc.enable()
+
+    def _is_ours(self, event: Any) -> bool:
+        return event.data["dispatcher"].__module__.startswith(__package__)
+
+
+event.register("numba:compile", _NoCollection())
 
 # 20 ms that the first record need not wait for.
 rtsys.initialize(cpu_target.target_context)

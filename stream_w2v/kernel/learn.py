@@ -195,7 +195,7 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
             prefetch_slot(vocabulary, hashes[i + 2 * _AHEAD])
         if i + _AHEAD < last:
             prefetch_found(vocabulary, hashes[i + _AHEAD])
-        row = find(vocabulary, hashes[i], tokens.text, starts[i], lengths[i])
+        row = find(vocabulary, hashes[i], tokens.text, starts[i], np.int64(lengths[i]))
         if row >= 0:
             before = rows[row].count
             count = before + increment
@@ -204,7 +204,7 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
             total += increment
             mass += power(count, exponent) - power(before, exponent)
         else:
-            value, length = hashes[i], lengths[i]
+            value, length = hashes[i], np.int64(lengths[i])
             seen = waiting_count(vocabulary, value) + 1
             if seen >= option.min_count:
                 if state.rows == len(rows):
@@ -240,7 +240,7 @@ def _count(tokens, first, last, vocabulary, noise, weights, scratch, options, pi
         # An earlier occurrence in this piece had no row yet, or its row went to another word.
         for i in range(first, last):
             scratch.found[i - first] = find(
-                vocabulary, tokens.hashes[i], tokens.text, tokens.starts[i], tokens.lengths[i]
+                vocabulary, hashes[i], tokens.text, starts[i], np.int64(lengths[i])
             )
     cursor.word = 0
     cursor.changed = 0

@@ -165,7 +165,7 @@ def tokenise(data, ends, position, record, table, tokens):
     used = 0
     invalid = 0
     oversize = 0
-    replacement = _entry(table, REPLACEMENT)
+    replacement = _entry(table, np.int64(REPLACEMENT))
 
     while record < len(ends):
         end = ends[record]
