@@ -70,7 +70,7 @@ class FileSource(Source):
         self,
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
-        batch_bytes: int = 1 << 18,
+        batch_bytes: int = 1 << 17,
         max_record_bytes: int = 1 << 20,
     ) -> None:
         # Room for any character, so that a cut between two of them always exists.

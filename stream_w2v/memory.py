@@ -10,7 +10,7 @@ from stream_w2v.model import Word2Vec
 from stream_w2v.vocabulary import Vocabulary
 
 _FREE, _SLOT, _CANDIDATE = 4, 8, 8 + 4
-_NOISE = 8 + 8 + 8  # an entry of the table, its share, its place in the order
+_NOISE = 8 + 8 + 4  # an entry of the table, its share, its place in the order
 _WINDOWS = 4 + 4
 
 

@@ -33,7 +33,7 @@ class NoiseDistribution:
         self.arrays = NoiseArrays(
             table=reserved_zeros(max_rows, np.uint64),
             shares=reserved_zeros(max_rows, np.float64),
-            order=reserved_zeros(max_rows, np.int64),
+            order=reserved_zeros(max_rows, np.int32),
             state=np.zeros(1, dtype=NOISE_STATE),
         )
 

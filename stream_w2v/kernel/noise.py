@@ -41,14 +41,14 @@ class NoiseArrays(NamedTuple):
         uint64 ``[max_vocab_size]``: an entry's high half is the threshold under which its own row
         is drawn, its low half the row to draw otherwise.
     shares, order
-        float64 and int64 ``[max_vocab_size]``, for building.
+        float64 and int32 ``[max_vocab_size]``, for building.
     state
         ``NOISE_STATE`` ``[1]``.
     """
 
     table: NDArray[np.uint64]
     shares: NDArray[np.float64]
-    order: NDArray[np.int64]
+    order: NDArray[np.int32]
     state: NDArray[np.void]
 
 
