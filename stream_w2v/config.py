@@ -103,6 +103,11 @@ class Config:
         if self.learning_rate is not None:
             self._number("learning_rate", 1e-9, 10)
         self._number("min_learning_rate", 0, 10)
+        if self.learning_rate is not None and self.min_learning_rate > self.learning_rate:
+            msg = (
+                f"min_learning_rate must not be above learning_rate, which is {self.learning_rate}"
+            )
+            raise ConfigError(msg)
         if self.total_tokens is not None:
             self._integer("total_tokens", 1, 2**62)
         elif self.schedule == "linear":

@@ -8,7 +8,8 @@
     ├── StorageError           a file could not be written; the old one is intact
     ├── EmptyVocabularyError   there is no word to train, ask for or write
     ├── UnknownWordError       a word has no vector
-    └── DivergedError          training left the finite numbers
+    ├── DivergedError          training left the finite numbers
+    └── BrokenModelError       learning was broken off inside a record
 
 A message is one line that says what was wrong, where, and what to do about it.
 """
@@ -52,3 +53,7 @@ class UnknownWordError(StreamW2VError, KeyError):
 
 class DivergedError(StreamW2VError, ArithmeticError):
     """Training left the finite numbers: the learning rate is too high for this stream."""
+
+
+class BrokenModelError(StreamW2VError):
+    """Learning was broken off inside a record, by Ctrl-C for example: load the last save."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_w2v.config import CUSTOM_TEXT, Config, Tokenizer
-from stream_w2v.errors import ConfigError, DivergedError, FormatError
+from stream_w2v.errors import BrokenModelError, ConfigError, DivergedError, FormatError
 from stream_w2v.kernel import learn as kernel
 from stream_w2v.kernel.learn import CHUNK, COUNTERS, CURSOR, OPTIONS, Scratch, Weights
 from stream_w2v.kernel.memory import aligned_zeros, reserved_zeros, stride_of
@@ -85,6 +87,8 @@ class Word2Vec:
         self._options = _options(config, self.schedule)
         self._counters = np.zeros(1, dtype=COUNTERS)
         self._scratch = _scratch(config)
+        self._lock = threading.RLock()
+        self._broken = False
 
     # Learning.
 
@@ -92,6 +96,9 @@ class Word2Vec:
         """Learn one record: a text, its UTF-8 bytes, or a list of words."""
         if isinstance(x, TextRecord):
             self.learn_batch(_batch([_encode(x)]))
+        elif isinstance(x, Mapping):
+            msg = f"a record is a text or a list of words, not {type(x).__name__}"
+            raise TypeError(msg)
         else:
             self._learn(token_block([x]))
 
@@ -138,21 +145,50 @@ class Word2Vec:
         return self._text.blocks(batch)
 
     def _learn(self, block: TokenBlock) -> None:
-        self._scratch.cursor[0] = 0
-        while True:
-            status = kernel.learn(
-                block.tokens,
-                block.pieces,
-                self.vocabulary.arrays,
-                self.noise.arrays,
-                self._weights,
-                self._scratch,
-                self._options,
-                self._counters,
-            )
-            if status == kernel.DONE:
-                break
+        with self._whole():
+            interrupt: KeyboardInterrupt | None = None
+            self._scratch.cursor[0] = 0
+            while True:
+                try:
+                    if self._learn_on(block) == kernel.DONE:
+                        break
+                except KeyboardInterrupt as error:
+                    if self._broken:
+                        raise
+                    # Ctrl-C takes effect after the block: half a record would be learnt twice.
+                    interrupt = error
+            self._count(block)
+            if interrupt is not None:
+                raise interrupt
+
+    def _learn_on(self, block: TokenBlock) -> int:
+        """Learn from the cursor on; return why that ended, when there is room to go on."""
+        status: int = kernel.learn(
+            block.tokens,
+            block.pieces,
+            self.vocabulary.arrays,
+            self.noise.arrays,
+            self._weights,
+            self._scratch,
+            self._options,
+            self._counters,
+        )
+        if status != kernel.DONE:
+            self._broken = True
             self._make_room(status)
+            self._broken = False
+        return status
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Keep other threads out, and refuse a model that was broken off."""
+        with self._lock:
+            if self._broken:
+                msg = "learning was broken off inside a record: load the model's last save"
+                raise BrokenModelError(msg)
+            yield
+
+    def _count(self, block: TokenBlock) -> None:
         counters = self._counters[0]
         counters["invalid"] += block.invalid
         counters["oversize"] += block.oversize
@@ -208,17 +244,22 @@ class Word2Vec:
 
         Words are ordered by falling count, as in gensim.
         """
-        rows = self.vocabulary.rows()
-        counts = self.vocabulary.counts[rows]
-        order = np.argsort(-counts, kind="stable")
-        rows = rows[order]
-        vectors = self._weights.input_vectors[rows, : self.config.vector_size]
-        return KeyedVectors(self.vocabulary.words(rows), vectors, np.rint(counts[order]))
+        with self._whole():
+            rows = self.vocabulary.rows()
+            counts = self.vocabulary.counts[rows]
+            order = np.argsort(-counts, kind="stable")
+            rows = rows[order]
+            vectors = self._weights.input_vectors[rows, : self.config.vector_size]
+            words = self.vocabulary.words(rows)
+        return KeyedVectors(words, vectors, np.rint(counts[order]))
 
     # Saving.
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """Return the state as arrays. Equal states give equal arrays, bit for bit."""
+        """Return the state as arrays, most of them views of the live ones.
+
+        Equal states give equal arrays, bit for bit.
+        """
         end = self.vocabulary.rows_end
         return {
             **{f"weights.{name}": getattr(self._weights, name)[:end] for name in Weights._fields},
@@ -235,7 +276,8 @@ class Word2Vec:
         StorageError
             If it cannot be written; a file that was there before is intact.
         """
-        write_tensors(path, _KIND, _VERSION, self.tensors(), {"config": self.config.to_dict()})
+        with self._whole():
+            write_tensors(path, _KIND, _VERSION, self.tensors(), {"config": self.config.to_dict()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, text: str | Tokenizer | None = None) -> Word2Vec:
@@ -264,10 +306,21 @@ class Word2Vec:
             model._restore(tensors)
         except ConfigError:
             raise
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             msg = f"{os.fspath(path)}: the saved model does not hold together ({error})"
             raise FormatError(msg) from error
         return model
+
+    # Copying and pickling go through the same state: the arrays hold addresses of each other.
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._whole():
+            tensors = {name: tensor.copy() for name, tensor in self.tensors().items()}
+        return {"config": self.config, "tensors": tensors}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        Word2Vec.__init__(self, state["config"])
+        self._restore(state["tensors"])
 
     def _restore(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         self.vocabulary.restore(tensors)

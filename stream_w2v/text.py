@@ -30,6 +30,7 @@ from stream_w2v.kernel.tokenise import (
     LENGTH_SHIFT,
     MAX_WORD_BYTES,
     PIECE_TOKENS,
+    Progress,
     Tokens,
     hash_words,
     tokenise,
@@ -125,12 +126,15 @@ class Text:
 
         This depends on the bytes alone, so it may run ahead in another thread.
         """
+        ends = np.ascontiguousarray(batch.ends, dtype=np.int64)
         if self._table is None:
+            last = ends[-1] if len(ends) else 0
+            if np.any(np.diff(ends, prepend=0) < 0) or (len(ends) and last != len(batch.data)):
+                raise ValueError(_BAD_ENDS)
             yield from self._called(batch)
             return
         data = np.frombuffer(memoryview(batch.data).toreadonly(), dtype=np.uint8)
         size = len(data)
-        ends = np.ascontiguousarray(batch.ends, dtype=np.int64)
         if len(ends) and ends[-1] != size:
             raise ValueError(_BAD_ENDS)
         # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word
@@ -141,7 +145,7 @@ class Text:
         while record < len(batch):
             pieces = len(batch) - record + words // PIECE_TOKENS + 1
             tokens = _empty_tokens(words, text, pieces)
-            done = tokenise(data, ends, position, record, self._table, tokens)
+            done = Progress(*tokenise(data, ends, position, record, self._table, tokens))
             if done.record < 0:
                 raise ValueError(_BAD_ENDS)
             position, record = done.position, done.record
@@ -169,6 +173,9 @@ def token_block(records: Sequence[Iterable[str]], invalid: int = 0) -> TokenBloc
     for record in records:
         begin = len(words)
         for word in record:
+            if not isinstance(word, str):
+                msg = f"a record of words holds {word!r}, which is no str"
+                raise TypeError(msg)
             try:
                 encoded = word.encode()
             except UnicodeEncodeError:
@@ -185,6 +192,9 @@ def token_block(records: Sequence[Iterable[str]], invalid: int = 0) -> TokenBloc
         closes += [0] * (len(cuts) - 1) + [1]
     lengths = np.fromiter(map(len, words), dtype=np.int32, count=len(words))
     word_ends = np.cumsum(lengths, dtype=np.int64)
+    if len(words) and word_ends[-1] >= 2**31:
+        msg = "these words take more than 2 GiB: give them in several records"
+        raise ValueError(msg)
     text = np.frombuffer(bytearray(b"".join(words) + bytes(_SLACK)), dtype=np.uint8)
     hashes = np.empty(len(words), dtype=np.uint64)
     hash_words(text, word_ends, hashes)

@@ -126,7 +126,7 @@ class Vocabulary:
         """Give one occurrence the weight 1 again, and every count so much less."""
         rows, state = self.arrays.rows, self.arrays.state
         scale = 1.0 / state["increment"]
-        rows["count"] *= scale
+        rows["count"][: self.rows_end] *= scale
         state["total"] *= scale
         state["increment"] = 1.0
 
@@ -198,7 +198,7 @@ class Vocabulary:
             and used["rows"] == np.count_nonzero(length) == rows_end - len(free)
             and np.array_equal(np.sort(free), np.flatnonzero(length == 0))
             and np.all((start >= 0) & (length >= 0) & (length <= MAX_WORD_BYTES))
-            and np.all(start + length <= len(tensors["vocabulary.words"]))
+            and np.all(start <= len(tensors["vocabulary.words"]) - length)
             and tensors["vocabulary.words_end"].item() == len(tensors["vocabulary.words"])
             and len(tensors["candidates.hash"]) == len(tensors["candidates.count"])
             and len(tensors["candidates.hash"]) == tensors["vocabulary.candidates"].item()
@@ -233,8 +233,8 @@ class Vocabulary:
         for name in VOCABULARY_STATE.names or ():
             arrays.state[name] = tensors[f"vocabulary.{name}"]
         lookup.move_candidates(
-            waiting,
-            tensors["candidates.count"],
+            np.ascontiguousarray(waiting, dtype=np.uint64),
+            np.ascontiguousarray(tensors["candidates.count"], dtype=np.uint32),
             0,
             arrays.candidate_hashes,
             arrays.candidate_counts,

@@ -423,8 +423,10 @@ class NaiveWord2Vec:
             output_rates.append(self._rate(self.output_windows[row]) if weights[j] else 0.0)
             self.output_windows[row] += weights[j] > 0
         loss = train_window(
-            self.inputs, [kept[p] for p in context], [rates[p] for p in context],
-            self.outputs, drawn, [1.0] + [0.0] * self.negative, weights, output_rates,
+            self.inputs, [kept[p] for p in context],
+            [rates[p] * min(1.0, 12 / (1 + self.negative)) for p in context],
+            self.outputs, drawn, [1.0] + [0.0] * self.negative, weights,
+            [rate * min(1.0, 12 / len(context)) for rate in output_rates],
         )  # fmt: skip
         if self.counters["windows"] % LOSS_EVERY == 0:
             self.counters["loss"] += loss

@@ -1,12 +1,16 @@
 """The model: a record is the unit, and what goes in comes out."""
 
+import _thread
 import copy
 import doctest
 import hashlib
 import importlib
 import json
+import lzma
+import pickle
 import pkgutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,8 +25,16 @@ from hypothesis import strategies as st
 import stream_w2v
 from stream_w2v import Batch, Config, KeyedVectors, Word2Vec, text, vocabulary
 from stream_w2v.connectors import FileSource
-from stream_w2v.errors import ConfigError, DivergedError, FormatError, SourceNotFoundError
+from stream_w2v.errors import (
+    BrokenModelError,
+    ConfigError,
+    DivergedError,
+    FormatError,
+    SourceNotFoundError,
+)
 from stream_w2v.storage import write_tensors
+
+CORPUS = Path(__file__).parent.parent / "examples" / "data" / "wikipedia.txt.xz"
 
 # A record is the unit.
 
@@ -640,3 +652,106 @@ def test_one_text_is_not_many_records(text):
     """The characters of a text are hardly what is meant."""
     with pytest.raises(TypeError, match="learn_one"):
         Word2Vec(vector_size=4).learn_many(text)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+def test_a_copy_goes_on_by_itself(copied):
+    """A copy, a deep copy and a pickled one learn as the first, and live when that is gone."""
+    model = Word2Vec(vector_size=20, min_count=1, max_vocab_size=30)
+    model.learn_many(f"w{i % 50} w{i % 7} w{i % 11}" for i in range(300))
+    other = copied(model)
+    rest = [f"w{i % 40} w{i % 5}" for i in range(200)]
+    model.learn_many(rest)
+    expected = {name: tensor.copy() for name, tensor in model.tensors().items()}
+    del model
+    other.learn_many(rest)
+    for name, tensor in other.tensors().items():
+        assert np.array_equal(tensor, expected[name]), name
+
+
+@pytest.mark.parametrize(
+    "options", [{"window": 60}, {"window": 1000}, {"negative": 80}, {"negative": 300}]
+)
+def test_wide_windows_and_many_noise_words_stay_in_bounds(options):
+    """At the default rate, on real text, no vector runs away."""
+    with lzma.open(CORPUS) as file:
+        lines = file.read(300_000).splitlines()
+    model = Word2Vec(vector_size=50, **options)
+    model.learn_many(lines)
+    weights = model.tensors()
+    for side in ("input", "output"):
+        assert np.abs(weights[f"weights.{side}_vectors"]).max() < 20
+
+
+def test_ctrl_c_takes_effect_between_records():
+    """However often learning is interrupted, going on behind what is learnt changes no bit."""
+    records = [f"w{i % 300} w{i % 70} w{i % 11} w{i % 3}" for i in range(60_000)]
+    options = {"vector_size": 8, "min_count": 1}
+    model, twin = Word2Vec(**options), Word2Vec(**options)
+    model.learn_one(records[0])
+    interrupts = 0
+    while model.records < len(records):
+        timer = threading.Timer(0.005 + 0.01 * interrupts, _thread.interrupt_main)
+        timer.start()
+        try:
+            model.learn_many(records[model.records :])
+            timer.join()
+            time.sleep(0.1)
+        except KeyboardInterrupt:
+            interrupts += 1
+        timer.join()
+    assert interrupts > 0
+    twin.learn_many(records)
+    for name, tensor in twin.tensors().items():
+        assert np.array_equal(tensor, model.tensors()[name]), name
+
+
+def test_a_model_that_was_broken_off_is_refused(monkeypatch):
+    """Where a record cannot be finished, nothing is learnt, shown or saved any more."""
+    model = Word2Vec(vector_size=8, min_count=1, max_vocab_size=10)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model.vocabulary, "evict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.learn_one(" ".join(f"w{i}" for i in range(20)))
+    for call in (model.snapshot, lambda: model.learn_one("a"), lambda: model.save("unused")):
+        with pytest.raises(BrokenModelError, match="last save"):
+            call()
+
+
+def test_snapshots_are_whole_while_another_thread_learns():
+    """A snapshot holds each word once, with a finite vector, whatever happens beside it."""
+    model = Word2Vec(vector_size=8, min_count=1, max_vocab_size=100)
+    records = [" ".join(f"w{(i * 7 + k) % 900}" for k in range(10)) for i in range(20_000)]
+    learner = threading.Thread(target=model.learn_many, args=(records,))
+    learner.start()
+    seen = 0
+    while learner.is_alive():
+        vectors = model.snapshot()
+        assert len(set(vectors.index_to_key)) == len(vectors) <= 100
+        assert np.isfinite(vectors.vectors).all()
+        seen += 1
+    learner.join()
+    assert seen > 1
+    twin = Word2Vec(vector_size=8, min_count=1, max_vocab_size=100)
+    twin.learn_many(records)
+    assert np.array_equal(twin.snapshot().vectors, model.snapshot().vectors)
+
+
+@pytest.mark.parametrize("record", [{"text": "a b"}, [1], [b"a"]])
+def test_what_is_no_record_is_refused(record):
+    """A dict's keys are hardly what is meant, and words are str."""
+    with pytest.raises(TypeError):
+        Word2Vec(vector_size=4).learn_one(record)
+
+
+def test_a_half_life_writes_only_the_rows_in_use():
+    """Scaling the counts down leaves the reserved rows alone, and so their memory."""
+    model = Word2Vec(vector_size=1, negative=0, min_count=1, half_life=1000)
+    model.learn_many(["a b c d"] * 11_000)
+    assert model.vocabulary.arrays.state[0]["increment"] < 2**20
+    assert model.vocabulary.counts[model.vocabulary.rows()].max() < 400

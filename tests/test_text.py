@@ -286,8 +286,9 @@ def test_words_cut_already_may_hold_anything():
     assert (block.invalid, block.oversize) == (3, 1)
 
 
+@pytest.mark.parametrize("how", ["words", str.split])
 @pytest.mark.parametrize("ends", [[5, 3], [-1, 3], [2], [4], [2, 9]])
-def test_ends_that_do_not_fit_the_data_are_refused(ends):
+def test_ends_that_do_not_fit_the_data_are_refused(how, ends):
     """Compiled code trusts them, so they are checked before."""
     with pytest.raises(ValueError, match="the ends of a batch"):
-        list(Text("words").blocks(Batch(b"abc", np.array(ends))))
+        list(Text(how).blocks(Batch(b"abc", np.array(ends))))

@@ -317,6 +317,7 @@ def saved():
     [
         ("rows.word_start", 0, -1),
         ("rows.word_start", 0, 10**9),
+        ("rows.word_start", 0, 2**63 - 1),
         ("rows.word_length", 0, 257),
         ("rows.word_length", 0, 0),
         ("vocabulary.words_end", 0, 10**6),

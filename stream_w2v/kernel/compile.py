@@ -47,8 +47,18 @@ class _Cache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         # numba would first load all that it needs to compile, 200 modules: two thirds of the time
         # that a first call takes. What is compiled already needs only the runtime, which is up.
-        with self._guard_against_spurious_io_errors():
+        try:
             return self._load_overload(sig, target_context)
+        except Exception:
+            # Damaged, by a power cut for example: it is compiled anew and written over.
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        # A full disk is no reason not to run what was just compiled.
+        with suppress(OSError):
+            super().save_overload(sig, data)
 
 
 class _NoCollection(event.Listener):
@@ -72,7 +82,9 @@ class _NoCollection(event.Listener):
                 gc.enable()
 
     def _is_ours(self, event: Any) -> bool:
-        return event.data["dispatcher"].__module__.startswith(__package__)
+        # A function made by exec has no module.
+        module = getattr(event.data["dispatcher"], "__module__", None) or ""
+        return module.startswith(__package__)
 
 
 event.register("numba:compile", _NoCollection())

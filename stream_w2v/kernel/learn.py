@@ -25,7 +25,7 @@ from stream_w2v.kernel.lookup import (
 )
 from stream_w2v.kernel.noise import build_table, draw_row, power, staleness
 from stream_w2v.kernel.random import advance, below, generator, mix, unit
-from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows
+from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows, share_rates
 from stream_w2v.kernel.simd import load_address
 from stream_w2v.kernel.window import BLOCK, block_loss, prefetch_row, train_block
 
@@ -390,6 +390,7 @@ def _train(n, noise, weights, scratch, options, counters, words, random):
         rates_from_windows(input_rates.ctypes.data, n, start, slope, floor)
     else:
         input_rates[:n] = common
+    share_rates(input_rates[:n], negative + 1)
 
     # The inputs of a window stand side by side if its centre is left out: `addresses` and
     # `other_rates` are of all kept words but the centre, and moving on changes one of each.
@@ -422,6 +423,7 @@ def _train(n, noise, weights, scratch, options, counters, words, random):
             rates = rates_at + 4 * low
             sampled = counter.windows % LOSS_EVERY == 0
             now = c - begin
+            share_rates(scratch.output_rates[now], m)
             soon = min(c + _WINDOWS_AHEAD, end - 1) - begin
             for block in range(blocks):
                 lane = block * BLOCK

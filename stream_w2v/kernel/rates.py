@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_w2v.kernel.compile import compiled
+from stream_w2v.kernel.compile import compiled, inlined
 from stream_w2v.kernel.simd import (
     BYTES,
     LANES,
@@ -29,6 +29,12 @@ from stream_w2v.kernel.simd import (
 
 PER_ROW, LINEAR, INVERSE_SQRT, CONSTANT = range(4)
 
+STEADY = 12
+"""Errors that one step of a row may sum at the full rate; more share it. An input's step sums one
+for each output of the window, an output's one for each input. Unbounded, the sum of 60 errors of
+the same sign at a first rate of 0.2 throws a row further than the next step can bring it back; the
+defaults (six outputs, at most ten inputs) stay below."""
+
 
 @compiled
 def common_rate(schedule, learning_rate, floor, scale, tokens):
@@ -43,6 +49,15 @@ def common_rate(schedule, learning_rate, floor, scale, tokens):
     elif schedule == INVERSE_SQRT:
         rate = learning_rate / np.sqrt(1.0 + tokens / scale)
     return max(rate, floor)
+
+
+@inlined
+def share_rates(rates, errors):
+    """Scale rates, a float32 array, in place for steps that sum so many errors each."""
+    if errors > STEADY:
+        scale = np.float32(STEADY / errors)
+        for k in range(len(rates)):
+            rates[k] *= scale
 
 
 @compiled

@@ -156,7 +156,9 @@ def tokenise(data, ends, position, record, table, tokens):
 
     Returns
     -------
-    Progress
+    tuple
+        The fields of ``Progress``. Not one itself: to make that, numba would run Python's code,
+        where Ctrl-C may strike, and it does not survive that.
     """
     text, starts, lengths, hashes, piece_ends, closes = tokens
     text_room = len(text) - 8
@@ -170,7 +172,7 @@ def tokenise(data, ends, position, record, table, tokens):
     while record < len(ends):
         end = ends[record]
         if not position <= end <= len(data):
-            return Progress(position, -1, words, pieces, invalid, oversize)
+            return position, -1, words, pieces, invalid, oversize
         # The state to go back to when room runs out.
         piece_position, piece_words, piece_invalid, piece_oversize = (
             position,
@@ -254,15 +256,13 @@ def tokenise(data, ends, position, record, table, tokens):
             if at_end:
                 break
         if full:
-            return Progress(
-                piece_position, record, piece_words, pieces, piece_invalid, piece_oversize
-            )
+            return piece_position, record, piece_words, pieces, piece_invalid, piece_oversize
         piece_ends[pieces] = words
         closes[pieces] = position >= end
         pieces += 1
         if position >= end:
             record += 1
-    return Progress(position, record, words, pieces, invalid, oversize)
+    return position, record, words, pieces, invalid, oversize
 
 
 @entry_point
