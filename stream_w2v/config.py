@@ -54,7 +54,7 @@ class Config:
         Rate at the start. Without it the schedule has its own: per-row 0.2, linear and
         inverse-sqrt 0.05, constant 0.025.
     min_learning_rate
-        Floor under the rate.
+        Floor under the rate; one above the first rate does not raise it.
     total_tokens
         Length of the stream in tokens, which only the ``linear`` schedule needs.
     text
@@ -103,11 +103,6 @@ class Config:
         if self.learning_rate is not None:
             self._number("learning_rate", 1e-9, 10)
         self._number("min_learning_rate", 0, 10)
-        if self.learning_rate is not None and self.min_learning_rate > self.learning_rate:
-            msg = (
-                f"min_learning_rate must not be above learning_rate, which is {self.learning_rate}"
-            )
-            raise ConfigError(msg)
         if self.total_tokens is not None:
             self._integer("total_tokens", 1, 2**62)
         elif self.schedule == "linear":
