@@ -321,7 +321,7 @@ def _size(path: str) -> int:
     try:
         status = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        msg = f"{path} does not exist"
+        msg = f"{path} does not exist: check the path"
         raise SourceNotFoundError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"

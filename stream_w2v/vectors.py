@@ -307,7 +307,11 @@ class _Unknown:
     def __str__(self) -> str:
         said = f"there is no vector for {self.word!r}"
         close = difflib.get_close_matches(str(self.word), self.keys[:_SUGGEST_FROM])
-        return said + (f"; close to it are {', '.join(map(repr, close))}" if close else "")
+        return said + (
+            f"; close to it are {', '.join(map(repr, close))}"
+            if close
+            else ": it was too rare, or is written in another way"
+        )
 
     __repr__ = __str__
 

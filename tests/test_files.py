@@ -368,7 +368,7 @@ def test_a_path_that_exists_is_no_glob(tmp_path: Path) -> None:
 def test_a_missing_file_is_named_at_once(tmp_path: Path, name: str) -> None:
     """Nothing is read before every path is known to exist."""
     (tmp_path / "file").touch()
-    with pytest.raises(SourceNotFoundError, match=r"does not exist$"):
+    with pytest.raises(SourceNotFoundError, match=r"does not exist: check the path$"):
         FileSource([tmp_path / "file", tmp_path / name])
 
 

@@ -64,7 +64,7 @@ def test_the_package_registers_its_file_source(tmp_path: Path) -> None:
 
 def test_errors_of_the_source_come_through() -> None:
     """What the factory raises is not disguised."""
-    with pytest.raises(SourceNotFoundError, match=r"^nowhere\.txt does not exist$"):
+    with pytest.raises(SourceNotFoundError, match=r"^nowhere\.txt does not exist: check the path$"):
         open_source("nowhere.txt")
 
 

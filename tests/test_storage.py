@@ -471,3 +471,18 @@ def test_writing_does_not_copy_the_tensors(tmp_path):
     command = [sys.executable, "-c", script, os.fspath(tmp_path / "file")]
     grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert grown < 8_000  # KiB, where the tensors are 62,500
+
+
+@pytest.mark.parametrize(("part", "value"), [("dtype", "I32"), ("shape", [2, 2])])
+def test_a_tensor_that_is_called_another_kind_is_refused(tmp_path, part, value):
+    """The digest covers what the bytes mean, not only the bytes."""
+    path = tmp_path / "tensors"
+    write_tensors(path, "kind", 1, {"a": np.arange(4, dtype=np.float32)}, {})
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["a"][part] = value
+    changed = json.dumps(header).encode()
+    path.write_bytes(len(changed).to_bytes(8, "little") + changed + content[8 + length :])
+    with pytest.raises(FormatError, match="'a' is not what was written"):
+        read_tensors(path, "kind", 1)

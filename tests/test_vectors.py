@@ -133,7 +133,9 @@ def test_an_unknown_word_is_named_and_close_ones_are_suggested(wv):
     assert isinstance(caught.value, KeyError)
     with pytest.raises(UnknownWordError) as caught:
         wv.similarity("word1", "ж")
-    assert str(caught.value) == "there is no vector for 'ж'"
+    assert str(caught.value) == (
+        "there is no vector for 'ж': it was too rare, or is written in another way"
+    )
 
 
 def test_suggestions_cost_nothing_until_they_are_read(wv, monkeypatch):

@@ -101,8 +101,8 @@ class Weights(NamedTuple):
         float32 ``[max_vocab_size, stride]``, 64-byte aligned, stride a multiple of 16; what lies
         beyond the vector size is 0 and stays 0.
     input_windows, output_windows
-        float32 ``[max_vocab_size]``: windows that the row has taken part in, on either side. They
-        stop at 2^24, where the rate has long been next to nothing.
+        float32 ``[max_vocab_size]``: windows that the row has taken part in, on either side. Near
+        2^24 float32 rounds what is added; there the rate has long been next to nothing.
     """
 
     input_vectors: NDArray[np.float32]
