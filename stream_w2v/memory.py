@@ -5,9 +5,8 @@ from __future__ import annotations
 from stream_w2v.config import Config
 from stream_w2v.kernel.lookup import ROW
 from stream_w2v.kernel.memory import stride_of
-from stream_w2v.kernel.tokenise import MAX_WORD_BYTES
 from stream_w2v.model import Word2Vec
-from stream_w2v.vocabulary import Vocabulary
+from stream_w2v.vocabulary import candidate_slots, table_slots, text_bytes
 
 _FREE, _SLOT, _CANDIDATE = 4, 8, 8 + 4
 _NOISE = 8 + 8 + 4  # an entry of the table, its share, its place in the order
@@ -33,20 +32,14 @@ def memory_bound(config: Config) -> int:
     batches that are read ahead come on top; they do not depend on the stream.
     """
     rows = config.max_vocab_size
-    first = Vocabulary(config).arrays
-    table = max(len(first.table), _power_of_two(2 * rows))
-    # What holds the bytes of the words doubles when it is used up.
-    words = max(len(first.words), 2 * MAX_WORD_BYTES * rows)
-    # The table of the words that wait doubles while more than three quarters of it are taken.
-    waiting = _power_of_two(4 * (config.max_candidates + 1) // 3 + 1)
-    candidates = max(len(first.candidate_counts), waiting)
-    return _row_bytes(config) * rows + _SLOT * table + words + _CANDIDATE * candidates
+    return (
+        _row_bytes(config) * rows
+        + _SLOT * table_slots(rows)
+        + text_bytes(rows)
+        + _CANDIDATE * candidate_slots(config.max_candidates)
+    )
 
 
 def _row_bytes(config: Config) -> int:
     vectors = 2 * 4 * stride_of(config.vector_size)
     return ROW.itemsize + _FREE + vectors + _WINDOWS + _NOISE
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()

@@ -25,8 +25,7 @@ def option_name(field: str) -> str:
 def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each field of ``Config``.
 
-    The command gets those that were given, by field name, as the mapping ``options``; its
-    parameter ``context`` tells which they are.
+    The command gets those that were given, by field name, as the mapping ``options``.
     """
     names = [field.name for field in fields(Config)]
 

@@ -76,7 +76,10 @@ class Source(ABC):
         return ""
 
     def close(self) -> None:  # noqa: B027 - most sources hold nothing open between batches
-        """Release what is held open. Closing twice is harmless."""
+        """Release what is held open. Closing twice is harmless.
+
+        It may be called while another thread iterates, and then ends that iteration soon.
+        """
 
     def __enter__(self) -> Self:
         return self

@@ -126,17 +126,17 @@ class Text:
 
         This depends on the bytes alone, so it may run ahead in another thread.
         """
-        ends = np.ascontiguousarray(batch.ends, dtype=np.int64)
-        if self._table is None:
-            last = ends[-1] if len(ends) else 0
-            if np.any(np.diff(ends, prepend=0) < 0) or (len(ends) and last != len(batch.data)):
-                raise ValueError(_BAD_ENDS)
-            yield from self._called(batch)
-            return
         data = np.frombuffer(memoryview(batch.data).toreadonly(), dtype=np.uint8)
+        ends = np.ascontiguousarray(batch.ends, dtype=np.int64)
         size = len(data)
         if len(ends) and ends[-1] != size:
             raise ValueError(_BAD_ENDS)
+        if self._table is None:
+            # The compiled loop sees by itself where they decrease.
+            if np.any(np.diff(ends, prepend=0) < 0):
+                raise ValueError(_BAD_ENDS)
+            yield from self._called(batch)
+            return
         # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word
         # takes at least a byte and a separator.
         text = min(3 * size, _BLOCK_TEXT)

@@ -29,6 +29,21 @@ def _power_of_two(least: int) -> int:
     return 1 << (least - 1).bit_length()
 
 
+def table_slots(rows: int) -> int:
+    """Return the slots of a hash table for so many rows, at most half of them taken."""
+    return max(_FIRST_SLOTS, _power_of_two(2 * rows))
+
+
+def candidate_slots(waiting: int) -> int:
+    """Return the slots of a table for so many waiting words, at most three quarters taken."""
+    return max(_FIRST_SLOTS, _power_of_two(4 * (waiting + 1) // 3 + 1))
+
+
+def text_bytes(rows: int) -> int:
+    """Return the most bytes that what holds the words of so many rows comes to: it doubles."""
+    return max(_FIRST_BYTES, 2 * MAX_WORD_BYTES * rows)
+
+
 class Vocabulary:
     """The words that have rows, and those that wait for one.
 
@@ -223,9 +238,8 @@ class Vocabulary:
         free = tensors["rows.free"]
         rows_end = len(tensors["rows.count"])
         self._check(tensors, rows_end)
-        slots = max(_FIRST_SLOTS, _power_of_two(2 * rows_end))
-        candidates = max(_FIRST_SLOTS, _power_of_two(4 * (len(waiting) + 1) // 3 + 1))
-        arrays = self._allocate(slots, max(_FIRST_BYTES, len(words)), candidates)
+        slots = table_slots(rows_end)
+        arrays = self._allocate(slots, max(_FIRST_BYTES, len(words)), candidate_slots(len(waiting)))
         for name in ROW.names or ():
             arrays.rows[name][:rows_end] = tensors[f"rows.{name}"]
         arrays.free[: len(free)] = free
