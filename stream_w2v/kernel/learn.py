@@ -26,7 +26,7 @@ from stream_w2v.kernel.lookup import (
 from stream_w2v.kernel.noise import build_table, draw_row, power, staleness
 from stream_w2v.kernel.random import advance, below, generator, mix, unit
 from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows, share_rates
-from stream_w2v.kernel.simd import load_address
+from stream_w2v.kernel.simd import load_address, prefetch
 from stream_w2v.kernel.window import BLOCK, block_loss, prefetch_row, train_block
 
 DONE, ROWS_FULL, TABLE_FULL, WORDS_FULL, CANDIDATES_FULL, SCALE_FULL = range(6)
@@ -287,13 +287,16 @@ def _draw(begin, end, random, negative, noise, scratch, output_windows, base, st
     addresses = scratch.output_addresses
     weights, rates = scratch.output_weights, scratch.output_rates
     nothing = scratch.nothing.ctypes.data
+    windows_at = output_windows.ctypes.data
     outputs = negative + 1
     # Simple loops, one thing at a time: the processor overlaps their many cache misses.
     for c in range(end - begin):
         rows[c * outputs] = kept[begin + c]
         for j in range(1, outputs):
             random = advance(random)
-            rows[c * outputs + j] = draw_row(table, size, mix(random))
+            row = draw_row(table, size, mix(random))
+            rows[c * outputs + j] = row
+            prefetch(windows_at + 4 * row)
     for c in range(end - begin):
         drawn = rows[c * outputs : (c + 1) * outputs]
         # A filter of 64 bits finds most windows free of repetitions.

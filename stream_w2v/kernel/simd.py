@@ -81,6 +81,16 @@ def load(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def load_unaligned(typing: Any, address: Any) -> Any:
+    """Load 16 floats from any address that is a multiple of 4."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_pointer(builder, arguments[0], _VECTOR), align=4)
+
+    return float32x16(types.int64), generate
+
+
+@intrinsic
 def load_address(typing: Any, address: Any) -> Any:
     """Load one int64."""
 

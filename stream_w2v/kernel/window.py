@@ -31,6 +31,7 @@ from stream_w2v.kernel.simd import (
     load_address,
     load_each,
     load_twice,
+    load_unaligned,
     multiply,
     prefetch,
     prefetch_each,
@@ -52,12 +53,12 @@ _PREFETCHED_BYTES = 512
 
 
 @inlined
-def _pair_errors(x0, x1, ys, row_bytes, targets, weights):
-    """Errors of two inputs against a block: lane j is (x0, y_j), lane 8 + j is (x1, y_j)."""
+def _pair_scores(x0, x1, ys, row_bytes):
+    """Scores of two inputs against a block: lane j is x0 . y_j, lane 8 + j is x1 . y_j."""
     sums = zeros_like(ys, 2)
     for offset in range(0, row_bytes, BYTES):
         sums = add_products(sums, x0, x1, ys, offset)
-    return multiply(weights, subtract(targets, sigmoid(sum_lanes(sums))))
+    return sum_lanes(sums)
 
 
 @compiled
@@ -105,8 +106,12 @@ def train_block(
     for i in range(0, m, 2):
         x0 = load_address(inputs + 8 * i)
         x1 = load_address(inputs + 8 * i + 8)
-        pair = _pair_errors(x0, x1, ys, row_bytes, target, weight)
+        store_unaligned(errors + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes))
+    # In a loop of its own, because a sigmoid takes long to come out: here the processor works on
+    # several at a time, there each would wait for its scores.
+    for i in range(0, m, 2):
         at = 4 * BLOCK * i
+        pair = multiply(weight, subtract(target, sigmoid(load_unaligned(errors + at))))
         store_unaligned(errors + at, pair)
         store_unaligned(input_steps + at, multiply(pair, splat_pair(input_rates + 4 * i)))
         store_unaligned(output_steps + at, multiply(pair, output_rate))
