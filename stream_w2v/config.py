@@ -13,6 +13,7 @@ Tokenizer = Callable[[str], Iterable[str]]
 
 TEXT_PRESETS = ("words", "whitespace")
 SCHEDULES = ("per-row", "linear", "inverse-sqrt", "constant")
+LEAST_REPLAY = 10_000
 CUSTOM_TEXT = "custom"
 """What a saved model says of its text when that was a Python callable."""
 
@@ -62,6 +63,18 @@ class Config:
         ``whitespace``, or, in Python, a callable from str to an iterable of str.
     seed
         Seed of everything random.
+    workers
+        Threads that train at the same time. With one, equal records give equal bits; with more
+        they do not, because the threads change the same vectors without waiting for each other.
+    replay_tokens
+        Latest tokens that are kept, 4 bytes each, to be trained again with delay. 0 keeps none.
+    replay_passes
+        How often each of them is trained again.
+    replay_sample
+        Subsampling of frequent words where tokens are trained again; see ``sample``.
+    refresh_contexts
+        Contexts of rare words that are kept, 48 bytes each, for a second look at those words that
+        a snapshot may take. 0 keeps none.
 
     Raises
     ------
@@ -85,6 +98,11 @@ class Config:
     total_tokens: int | None = None
     text: str | Tokenizer = "words"
     seed: int = 1
+    workers: int = 1
+    replay_tokens: int = 0
+    replay_passes: int = 2
+    replay_sample: float = 1e-4
+    refresh_contexts: int = 0
 
     def __post_init__(self) -> None:
         self._integer("vector_size", 1, 4096)
@@ -109,6 +127,15 @@ class Config:
             msg = "schedule linear falls to its floor at total_tokens: set total_tokens"
             raise ConfigError(msg)
         self._integer("seed", 0, 2**63 - 1)
+        self._integer("workers", 1, 256)
+        # The ring holds pieces of up to 4,096 tokens, of which each pass lags some behind.
+        self._integer("replay_tokens", 0, 100_000_000_000)
+        if 0 < self.replay_tokens < LEAST_REPLAY:
+            msg = f"replay_tokens must be 0, or {LEAST_REPLAY} or more, not {self.replay_tokens}"
+            raise ConfigError(msg)
+        self._integer("replay_passes", 1, 100)
+        self._number("replay_sample", 0, 1)
+        self._integer("refresh_contexts", 0, 1_000_000_000)
         if not callable(self.text):
             self._choice("text", TEXT_PRESETS)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from stream_w2v.config import Config
+from stream_w2v.contexts import CONTEXT_BYTES, context_buckets
+from stream_w2v.kernel.contexts import WAYS
 from stream_w2v.kernel.lookup import ROW
 from stream_w2v.kernel.memory import stride_of
 from stream_w2v.model import Word2Vec
@@ -22,6 +24,7 @@ def memory_now(model: Word2Vec) -> int:
         + arrays.words.nbytes
         + arrays.candidate_hashes.nbytes
         + arrays.candidate_counts.nbytes
+        + _kept_bytes(model.config)
     )
 
 
@@ -37,7 +40,14 @@ def memory_bound(config: Config) -> int:
         + _SLOT * table_slots(rows)
         + text_bytes(rows)
         + _CANDIDATE * candidate_slots(config.max_candidates)
+        + _kept_bytes(config)
     )
+
+
+def _kept_bytes(config: Config) -> int:
+    """Return the bytes of the replay, and of the rare words' contexts."""
+    buckets = context_buckets(config.refresh_contexts)
+    return 4 * config.replay_tokens + (WAYS * CONTEXT_BYTES + 1) * buckets
 
 
 def _row_bytes(config: Config) -> int:

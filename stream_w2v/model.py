@@ -6,29 +6,57 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_w2v.config import CUSTOM_TEXT, Config, Tokenizer
+from stream_w2v.contexts import RareContexts
 from stream_w2v.errors import BrokenModelError, ConfigError, DivergedError, FormatError
 from stream_w2v.kernel import learn as kernel
-from stream_w2v.kernel.learn import CHUNK, COUNTERS, CURSOR, OPTIONS, Scratch, Weights
-from stream_w2v.kernel.memory import aligned_zeros, reserved_zeros, stride_of
-from stream_w2v.kernel.tokenise import PIECE_TOKENS
-from stream_w2v.kernel.window import BLOCK
+from stream_w2v.kernel.count import (
+    CANDIDATES_FULL,
+    DONE,
+    PLAN_FULL,
+    ROWS_FULL,
+    SCALE_FULL,
+    TABLE_FULL,
+    WORDS_FULL,
+)
+from stream_w2v.kernel.learn import COUNTERS, OPTIONS
+from stream_w2v.kernel.memory import reserved_zeros
+from stream_w2v.kernel.refresh import gather, gather_more, reorder
+from stream_w2v.kernel.refresh import refresh as refresh_rows
+from stream_w2v.kernel.train import Weights
 from stream_w2v.noise import NoiseDistribution
+from stream_w2v.replay import Replay
 from stream_w2v.schedules import Schedule
 from stream_w2v.storage import read_tensors, write_tensors
 from stream_w2v.stream import Batch
 from stream_w2v.text import Text, TokenBlock, token_block
 from stream_w2v.vectors import KeyedVectors
 from stream_w2v.vocabulary import Vocabulary
+from stream_w2v.workspace import Workspace, reserved_weights
 
 _KIND = "stream-w2v-model"
-_VERSION = 1
+_VERSION = 2
 _GATHERED_BYTES = 1 << 18
+
+COMBINATIONS = ("input", "sum")
+
+OUTPUT_SHARE = 0.5
+"""How much of the output vector ``sum`` adds."""
+
+RARE = 4
+"""A word is rare up to so many times ``min_count``."""
+
+REFRESH_PASSES = 1
+"""How often a refresh looks at each context."""
+
+_NEW_ROWS = 1000
+"""Rows that may be admitted between reserving memory for a snapshot and taking it."""
 
 TextRecord = str | bytes | bytearray | memoryview
 Record = TextRecord | Sequence[str]
@@ -78,7 +106,9 @@ class Word2Vec:
         try:
             self.vocabulary = Vocabulary(config)
             self.noise = NoiseDistribution(config.ns_exponent, config.max_vocab_size)
-            self._weights = _weights(config)
+            self._weights = reserved_weights(config)
+            self._contexts = RareContexts(config)
+            self._replay = Replay(config)
         except MemoryError as error:
             rows = config.max_vocab_size
             msg = f"no memory can be reserved for {rows:,} words: use a lower max_vocab_size"
@@ -86,8 +116,14 @@ class Word2Vec:
         self._text = Text(config.text)
         self._options = _options(config, self.schedule)
         self._counters = np.zeros(1, dtype=COUNTERS)
-        self._scratch = _scratch(config)
+        self._spaces: SimpleQueue[Workspace] = SimpleQueue()
+        for _ in range(config.workers):
+            self._spaces.put(Workspace(config))
+        # Who holds the lock may count; the vectors are still while nobody trains.
         self._lock = threading.RLock()
+        self._still = threading.Condition(self._lock)
+        self._training = 0
+        self._wanted = 0
         self._broken = False
 
     # Learning.
@@ -145,13 +181,27 @@ class Word2Vec:
         return self._text.blocks(batch)
 
     def _learn(self, block: TokenBlock) -> None:
+        space = self._spaces.get()
+        space.scratch.cursor[0] = 0
+        try:
+            if self.config.workers == 1:
+                self._learn_alone(block, space)
+            else:
+                self._learn_beside(block, space)
+        finally:
+            self._spaces.put(space)
+
+    def _learn_alone(self, block: TokenBlock, space: Workspace) -> None:
         with self._whole():
             interrupt: KeyboardInterrupt | None = None
-            self._scratch.cursor[0] = 0
-            while True:
+            status = -1
+            while status != DONE:
                 try:
-                    if self._learn_on(block) == kernel.DONE:
-                        break
+                    status = kernel.learn(
+                        block.tokens, block.pieces, *self._state(), space.scratch, space.plan,
+                        space.private, self._options, self._counters,
+                    )  # fmt: skip
+                    self._make_room(status)
                 except KeyboardInterrupt as error:
                     if self._broken:
                         raise
@@ -161,32 +211,76 @@ class Word2Vec:
             if interrupt is not None:
                 raise interrupt
 
-    def _learn_on(self, block: TokenBlock) -> int:
-        """Learn from the cursor on; return why that ended, when there is room to go on."""
-        status: int = kernel.learn(
-            block.tokens,
-            block.pieces,
-            self.vocabulary.arrays,
-            self.noise.arrays,
-            self._weights,
-            self._scratch,
-            self._options,
-            self._counters,
-        )
-        if status != kernel.DONE:
+    def _learn_beside(self, block: TokenBlock, space: Workspace) -> None:
+        """Learn while other threads do: one counts at a time, all train."""
+        cursor = space.scratch.cursor[0]
+        counters = space.counters[0]
+        status = -1
+        try:
+            while status != DONE:
+                with self._lock:
+                    self._still.wait_for(lambda: self._wanted == 0)
+                    self._check_whole()
+                    # Meanwhile another thread may have evicted words of a piece counted in part.
+                    cursor["changed"] = cursor["word"] > 0
+                    status = kernel.prepare(
+                        block.tokens, block.pieces, *self._state(), space.scratch, space.plan,
+                        self._options, self._counters,
+                    )  # fmt: skip
+                    if status != ROWS_FULL:
+                        self._make_room(status)
+                    elif not cursor["planned"]:
+                        # Rows go to other words only when nobody trains them.
+                        self._wait_until_still()
+                        if self.vocabulary.full:
+                            self._make_room(status)
+                        continue
+                    self._training += 1
+                before = counters.copy()
+                kernel.train(
+                    self.noise.arrays, self._weights, space.scratch, space.plan, space.private,
+                    self._options, space.counters,
+                )  # fmt: skip
+                with self._lock:
+                    self._training -= 1
+                    for name in ("windows", "loss", "loss_pairs"):
+                        self._counters[0][name] += counters[name] - before[name]
+                    self._still.notify_all()
+        except BaseException:
+            # What was counted may not have been trained.
             self._broken = True
-            self._make_room(status)
-            self._broken = False
-        return status
+            raise
+        with self._lock:
+            self._count(block)
+
+    def _state(self) -> tuple[Any, ...]:
+        return (
+            self.vocabulary.arrays, self.noise.arrays, self._weights,
+            self._contexts.arrays if self.config.refresh_contexts else None,
+            self._replay.arrays if self.config.replay_tokens else None,
+        )  # fmt: skip
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """Keep other threads out, and refuse a model that was broken off."""
         with self._lock:
-            if self._broken:
-                msg = "learning was broken off inside a record: load the model's last save"
-                raise BrokenModelError(msg)
+            self._wait_until_still()
+            self._check_whole()
             yield
+
+    def _wait_until_still(self) -> None:
+        """Wait, holding the lock, until nobody trains."""
+        self._wanted += 1
+        try:
+            self._still.wait_for(lambda: self._training == 0)
+        finally:
+            self._wanted -= 1
+            self._still.notify_all()
+
+    def _check_whole(self) -> None:
+        if self._broken:
+            msg = "learning was broken off inside a record: load the model's last save"
+            raise BrokenModelError(msg)
 
     def _count(self, block: TokenBlock) -> None:
         counters = self._counters[0]
@@ -200,23 +294,34 @@ class Word2Vec:
             raise DivergedError(msg)
 
     def _make_room(self, status: int) -> None:
+        if status in (DONE, PLAN_FULL):
+            return
+        self._broken = True
         counters = self._counters[0]
-        if status == kernel.WORDS_FULL:
+        if status == WORDS_FULL:
             self.vocabulary.grow_words()
-        elif status == kernel.CANDIDATES_FULL:
+        elif status == CANDIDATES_FULL:
             counters["forgotten"] += self.vocabulary.make_candidate_room()
-        elif status == kernel.SCALE_FULL:
+        elif status == SCALE_FULL:
             self.vocabulary.scale_down()
             self.noise.rebuild(self.vocabulary.scaled_counts)
-        elif status == kernel.TABLE_FULL:
+        elif status == TABLE_FULL:
             self.vocabulary.grow_table()
         else:
-            gone = self.vocabulary.evict()
-            counters["evicted"] += len(gone)
-            for array in self._weights:
-                array[gone] = 0.0
-            # The table may not name a row that another word is about to get.
-            self.noise.rebuild(self.vocabulary.scaled_counts)
+            self._evict()
+        self._broken = False
+
+    def _evict(self) -> None:
+        rows = self.vocabulary.evict()
+        self._counters[0]["evicted"] += len(rows)
+        for array in self._weights:
+            array[rows] = 0.0
+        # Nothing may name a row that another word is about to get.
+        gone = np.zeros(self.vocabulary.rows_end, dtype=np.bool_)
+        gone[rows] = True
+        self._contexts.forget(gone)
+        self._replay.forget(gone)
+        self.noise.rebuild(self.vocabulary.scaled_counts)
 
     # Reading.
 
@@ -239,19 +344,65 @@ class Word2Vec:
         windows = self._weights.input_windows[rows]
         return float(self.schedule.rates(windows, int(self._counters[0]["words"])).mean())
 
-    def snapshot(self) -> KeyedVectors:
+    def snapshot(
+        self, *, combine: str = "input", refresh: bool = False, since: int = 0
+    ) -> KeyedVectors:
         """Return an immutable copy of the words, their vectors and counts as they are now.
 
-        Words are ordered by falling count, as in gensim.
+        Words are ordered by falling count, as in gensim. Training waits only while rows are
+        copied, and refreshed if that is asked for.
+
+        Parameters
+        ----------
+        combine
+            ``input``: the input vectors, as everywhere. ``sum``: each with half of the word's
+            output vector added, which brings in what the word was predicted from.
+        refresh
+            Train the rare words of the copy once more, on their contexts that were kept. The
+            model itself stays as it is.
+        since
+            Only words that were trained in the piece of this number or later. What
+            ``model.counters["pieces"]`` was at one snapshot gives, at the next, the words that
+            may have changed in between.
+
+        Raises
+        ------
+        ConfigError
+            If ``combine`` is something else, or there is to be a refresh and the model keeps no
+            contexts (``refresh_contexts``).
         """
+        if combine not in COMBINATIONS:
+            msg = f"combine must be one of {', '.join(COMBINATIONS)}, not {combine!r}"
+            raise ConfigError(msg)
+        if refresh and not self.config.refresh_contexts:
+            msg = "a refresh needs the contexts of rare words: set refresh_contexts"
+            raise ConfigError(msg)
+        # Memory that is new takes longer to get than to fill.
+        room = _room(self.vocabulary.rows_end + _NEW_ROWS, self.config.vector_size)
         with self._whole():
-            rows = self.vocabulary.rows()
+            rows = self.vocabulary.rows(since)
+            if len(rows) > len(room):
+                room = _room(len(rows), self.config.vector_size)
+            vectors = room[: len(rows)]
+            gather(self._weights.input_vectors, rows, vectors)
+            if refresh:
+                self._refresh(rows, vectors)
+            if combine == "sum":
+                share = np.float32(OUTPUT_SHARE)
+                gather_more(self._weights.output_vectors, rows, share, vectors)
             counts = self.vocabulary.counts[rows]
-            order = np.argsort(-counts, kind="stable")
-            rows = rows[order]
-            vectors = self._weights.input_vectors[rows, : self.config.vector_size]
-            words = self.vocabulary.words(rows)
-        return KeyedVectors(words, vectors, np.rint(counts[order]))
+            words = self.vocabulary.packed_words(rows)
+        order = np.argsort(-counts, kind="stable")
+        reorder(vectors, order.copy())
+        return KeyedVectors(words.decode(order), vectors, np.rint(counts[order]))
+
+    def _refresh(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        space = self._spaces.get()
+        refresh_rows(
+            vectors, rows, self.vocabulary.arrays, self.noise.arrays, self._weights,
+            self._contexts.arrays, space.scratch, self._options, REFRESH_PASSES,
+        )  # fmt: skip
+        self._spaces.put(space)
 
     # Saving.
 
@@ -265,6 +416,8 @@ class Word2Vec:
             **{f"weights.{name}": getattr(self._weights, name)[:end] for name in Weights._fields},
             **self.vocabulary.tensors(),
             **self.noise.tensors(end),
+            **self._contexts.tensors(),
+            **self._replay.tensors(),
             **{f"counters.{name}": self._counters[name] for name in COUNTERS.names or ()},
         }
 
@@ -328,6 +481,8 @@ class Word2Vec:
         for name in Weights._fields:
             getattr(self._weights, name)[:end] = tensors[f"weights.{name}"]
         self.noise.restore(tensors)
+        self._contexts.restore(tensors, end)
+        self._replay.restore(tensors, end)
         for name in COUNTERS.names or ():
             self._counters[name] = tensors[f"counters.{name}"]
 
@@ -345,8 +500,9 @@ def _batch(records: list[bytes]) -> Batch:
 def _options(config: Config, schedule: Schedule) -> NDArray[np.void]:
     options = np.zeros(1, dtype=OPTIONS)
     for name in ("seed", "vector_size", "window", "negative", "min_count", "max_candidates",
-                 "sample", "ns_exponent", "noise_staleness"):  # fmt: skip
+                 "sample", "replay_sample", "ns_exponent", "noise_staleness"):  # fmt: skip
         options[name] = getattr(config, name)
+    options["rare_count"] = RARE * config.min_count
     options["half_life"] = config.half_life or 0.0
     options["schedule"] = schedule.code
     options["learning_rate"] = schedule.learning_rate
@@ -357,39 +513,7 @@ def _options(config: Config, schedule: Schedule) -> NDArray[np.void]:
     return options
 
 
-def _weights(config: Config) -> Weights:
-    rows, stride = config.max_vocab_size, stride_of(config.vector_size)
-    return Weights(
-        input_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
-        output_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
-        input_windows=reserved_zeros(rows, np.float32),
-        output_windows=reserved_zeros(rows, np.float32),
-    )
-
-
-def _scratch(config: Config) -> Scratch:
-    outputs = np.arange(config.negative + 1)
-    lanes = outputs // kernel.WIDE * BLOCK + outputs % kernel.WIDE
-    width = int(lanes[-1]) // BLOCK * BLOCK + BLOCK
-    nothing = aligned_zeros(stride_of(config.vector_size))
-    targets = aligned_zeros(width)
-    targets[0] = 1.0
-    return Scratch(
-        found=np.zeros(PIECE_TOKENS, dtype=np.int32),
-        kept=np.zeros(PIECE_TOKENS, dtype=np.int32),
-        radii=np.zeros(PIECE_TOKENS, dtype=np.int32),
-        turns=np.zeros(PIECE_TOKENS + 1, dtype=np.int32),
-        input_rates=aligned_zeros(PIECE_TOKENS),
-        input_addresses=np.zeros(PIECE_TOKENS, dtype=np.int64),
-        other_rates=np.zeros(PIECE_TOKENS, dtype=np.float32),
-        rows=np.zeros(CHUNK * len(outputs), dtype=np.int32),
-        lanes=lanes,
-        # What stands between the lanes never counts: its row is the zeros, its weight 0.
-        output_addresses=np.full((CHUNK, width), nothing.ctypes.data, dtype=np.int64),
-        output_weights=aligned_zeros(CHUNK, width),
-        output_rates=aligned_zeros(CHUNK, width),
-        targets=targets,
-        errors=np.zeros((3, 2 * config.window + 1, BLOCK), dtype=np.float32),
-        nothing=nothing,
-        cursor=np.zeros(1, dtype=CURSOR),
-    )
+def _room(rows: int, vector_size: int) -> NDArray[np.float32]:
+    room = reserved_zeros(rows * vector_size, np.float32, huge=True)
+    room.fill(0.0)
+    return room.reshape(rows, vector_size)

@@ -8,7 +8,7 @@ step for a tenth of the rows, and their rows go to new words. Memory is bounded 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,20 @@ def candidate_slots(waiting: int) -> int:
 def text_bytes(rows: int) -> int:
     """Return the most bytes that what holds the words of so many rows comes to: it doubles."""
     return max(_FIRST_BYTES, 2 * MAX_WORD_BYTES * rows)
+
+
+class PackedWords(NamedTuple):
+    """Words as their bytes: word i is ``text[starts[i]:starts[i] + lengths[i]]``."""
+
+    text: bytes
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def decode(self, order: NDArray[np.int64]) -> list[str]:
+        """Return the words as str, in an order."""
+        text, starts, lengths = self.text, self.starts[order], self.lengths[order]
+        ends = (starts + lengths).tolist()
+        return [text[start:end].decode() for start, end in zip(starts.tolist(), ends, strict=True)]
 
 
 class Vocabulary:
@@ -92,16 +106,28 @@ class Vocabulary:
         """Occurrences of each row's word, decayed with the half life: float64 ``[rows_end]``."""
         return self.scaled_counts / float(self.arrays.state[0]["increment"])
 
-    def rows(self) -> NDArray[np.int64]:
-        """Return the rows that hold a word, ascending: int64 ``[len(self)]``."""
-        return np.flatnonzero(self.arrays.rows["word_length"][: self.rows_end])
+    @property
+    def full(self) -> bool:
+        """Whether every row holds a word."""
+        return len(self) == self._max_rows
+
+    def rows(self, since: int = 0) -> NDArray[np.int64]:
+        """Return the rows that hold a word last seen in piece ``since`` or later, ascending."""
+        rows = self.arrays.rows[: self.rows_end]
+        held = rows["word_length"] > 0
+        return np.flatnonzero(held & (rows["stamp"] >= since) if since else held)
 
     def words(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the words of some rows."""
-        starts = self.arrays.rows["word_start"][rows].tolist()
-        lengths = self.arrays.rows["word_length"][rows].tolist()
-        text = self.arrays.words[: int(self.arrays.state[0]["words_end"])].tobytes()
-        return [text[s : s + n].decode() for s, n in zip(starts, lengths, strict=True)]
+        return self.packed_words(rows).decode(np.arange(len(rows)))
+
+    def packed_words(self, rows: NDArray[np.int64]) -> PackedWords:
+        """Return a copy of the words of some rows, which is quickly made."""
+        return PackedWords(
+            self.arrays.words[: int(self.arrays.state[0]["words_end"])].tobytes(),
+            self.arrays.rows["word_start"][rows],
+            self.arrays.rows["word_length"][rows],
+        )
 
     # Room, when the kernel asks for it.
 

@@ -14,7 +14,8 @@ MASK = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
 PIECE_TOKENS = 4096
 MAX_WORD_BYTES = 256
-LOSS_EVERY = 256
+LOSS_EVERY = 128
+LOSS = 0x1055
 INITIAL_VECTORS = 0x5EED
 MOST_ROWS = 1000
 """Words that a test of the whole model may use."""
@@ -405,11 +406,26 @@ class NaiveWord2Vec:
         for p, row in enumerate(kept):
             rates.append(self._rate(self.input_windows[row]))
             self.input_windows[row] += taken[p]
+        self._look(kept, contexts)
         # All random numbers are drawn centre by centre, before the loop in the kernel's chunks.
         for c, centre in enumerate(kept):
             drawn = [centre]
             drawn += [draw_row(self.table, random.draw()) for _ in range(self.negative)]
             self._train_window(contexts[c], rates, kept, drawn)
+
+    def _look(self, kept, contexts):
+        """Sum the loss of every so manyth window of all, before any of the piece is trained."""
+        for c, centre in enumerate(kept):
+            number = self.counters["windows"] + c
+            if number % LOSS_EVERY == 0:
+                random = Generator(self.seed ^ LOSS, number)
+                drawn = [draw_row(self.table, random.draw()) for _ in range(self.negative)]
+                rows = [centre] + [row for row in drawn if row != centre]
+                self.counters["loss"] += objective(
+                    self.inputs[[kept[p] for p in contexts[c]]], self.outputs[rows],
+                    [1.0] + [0.0] * (len(rows) - 1), np.ones(len(rows)),
+                )  # fmt: skip
+                self.counters["loss_pairs"] += len(contexts[c])
 
     def _train_window(self, context, rates, kept, drawn):
         centre = drawn[0]
@@ -422,13 +438,10 @@ class NaiveWord2Vec:
         for j, row in enumerate(drawn):
             output_rates.append(self._rate(self.output_windows[row]) if weights[j] else 0.0)
             self.output_windows[row] += weights[j] > 0
-        loss = train_window(
+        train_window(
             self.inputs, [kept[p] for p in context],
             [rates[p] * min(1.0, 12 / (1 + self.negative)) for p in context],
             self.outputs, drawn, [1.0] + [0.0] * self.negative, weights,
             [rate * min(1.0, 12 / len(context)) for rate in output_rates],
         )  # fmt: skip
-        if self.counters["windows"] % LOSS_EVERY == 0:
-            self.counters["loss"] += loss
-            self.counters["loss_pairs"] += len(context)
         self.counters["windows"] += 1

@@ -36,6 +36,7 @@ from stream_w2v.kernel.simd import (
     prefetch,
     prefetch_each,
     sigmoid,
+    splat,
     splat_pair,
     store,
     store_each,
@@ -131,28 +132,56 @@ def train_block(
 
 
 @compiled
-def block_loss(errors, m, targets, weights, window, lane, count):
-    """Sum over inputs and outputs of ``-w log s(.)``, from the errors of a trained block.
+def score_block(inputs, m, ys, scores, row_bytes):
+    """Compute the scores of a window's inputs against one block of outputs; change no row.
+
+    Parameters are addresses as in :func:`train_block`; ``scores``, float32 ``[m + 1, BLOCK]``, is
+    written.
+    """
+    for i in range(0, m, 2):
+        x0 = load_address(inputs + 8 * i)
+        x1 = load_address(inputs + 8 * i + 8)
+        store_unaligned(scores + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes))
+
+
+@compiled
+def block_loss(scores, m, weights, with_centre):
+    """Sum over inputs and outputs of ``-log s(+-score)``; infinite if a score is beyond 700.
 
     Parameters
     ----------
-    errors
-        float32 ``[3, .., BLOCK]``, as :func:`train_block` wrote it for ``m`` inputs.
-    targets, weights
-        float32 ``[lanes]`` and ``[windows, lanes]``.
-    window, lane, count
-        The row of ``weights``, the block's first lane, and how many outputs it has.
+    scores
+        float32 ``[1.., .., BLOCK]``, the first part as :func:`score_block` wrote it for ``m``
+        inputs.
+    weights
+        float32: how often each output of the block counts.
+    with_centre
+        Whether the first output is the centre; the others are noise.
     """
     loss = 0.0
     for i in range(m):
-        for j in range(count):
-            weight = np.float64(weights[window, lane + j])
-            if weight > 0.0:
-                # For the centre 1 - e is the probability that the model gave it, for noise
-                # 1 + e / w.
-                error = errors[0, i, j] / weight
-                loss -= weight * np.log(1.0 - error if targets[lane + j] > 0 else 1.0 + error)
+        for j in range(len(weights)):
+            if weights[j] > 0:
+                score = np.float64(scores[0, i, j])
+                if with_centre and j == 0:
+                    score = -score
+                loss += weights[j] * np.log1p(np.exp(score))
     return loss
+
+
+@compiled
+def train_input(x, ys, targets, weights, rate, errors, row_bytes):
+    """Train one input against one block of outputs that stay as they are.
+
+    ``x`` is the address of the input's row, ``rate`` a float32; the others are as in
+    :func:`train_block`, ``errors`` float32 ``[2, BLOCK]``.
+    """
+    scores = _pair_scores(x, x, ys, row_bytes)
+    pair = multiply(load_twice(weights), subtract(load_twice(targets), sigmoid(scores)))
+    store_unaligned(errors, multiply(pair, splat(rate)))
+    for offset in range(0, row_bytes, BYTES):
+        values = load_each(ys, offset)
+        store(x + offset, add_weighted_sum(load(x + offset), errors, values))
 
 
 @inlined

@@ -1,0 +1,142 @@
+"""What a snapshot does with its copy: gather the rows, refresh rare words, add output rows.
+
+The refresh trains the rare words' vectors once more, on all the contexts that were kept of them,
+against output rows that stay as they are. So each word is a logistic regression of its own, on
+its own contexts: convex, and in no need of the other words' turns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_w2v.kernel.compile import entry_point
+from stream_w2v.kernel.contexts import REACH, context_slot
+from stream_w2v.kernel.noise import draw_row
+from stream_w2v.kernel.random import advance, below, generator, mix
+from stream_w2v.kernel.train import WIDE, six_addresses
+from stream_w2v.kernel.window import BLOCK, train_input
+
+_REFRESH = np.uint64(0xAF4E54)
+
+
+@entry_point
+def gather(matrix, rows, vectors):
+    """Copy rows of a matrix, the first columns: ``vectors`` is float32 ``[len(rows), d]``."""
+    for i in range(len(rows)):
+        for k in range(vectors.shape[1]):
+            vectors[i, k] = matrix[rows[i], k]
+
+
+@entry_point
+def gather_more(matrix, rows, share, vectors):
+    """Add rows of a matrix, the first columns, times ``share``, a float32."""
+    for i in range(len(rows)):
+        for k in range(vectors.shape[1]):
+            vectors[i, k] += share * matrix[rows[i], k]
+
+
+@entry_point
+def reorder(vectors, order):
+    """Put the rows of a matrix in another order, in its own memory.
+
+    Row i becomes what row ``order[i]`` was; ``order``, int64, is used up.
+    """
+    for begin in range(len(order)):
+        if order[begin] == begin:
+            continue
+        # Follow the cycle that starts here, each row to where it is wanted.
+        i = begin
+        while order[i] != begin:
+            following = order[i]
+            for k in range(vectors.shape[1]):
+                vectors[i, k], vectors[following, k] = vectors[following, k], vectors[i, k]
+            order[i] = i
+            i = following
+        order[i] = i
+
+
+@entry_point
+def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, options, passes):
+    """Train copies of the rare words' input vectors on the contexts that were kept.
+
+    Parameters
+    ----------
+    vectors
+        float32 ``[len(rows), d]``: the copies, updated.
+    rows
+        int64, the words' rows.
+    vocabulary, noise, weights, contexts
+        ``VocabularyArrays``, ``NoiseArrays``, ``Weights``, ``Contexts``: only read.
+    scratch, options
+        ``Scratch``, ``OPTIONS`` ``[1]``.
+    passes
+        How often each context is looked at. The rate falls linearly from the row's own to 0.
+
+    Returns
+    -------
+    int
+        How many words had contexts.
+    """
+    option = options[0]
+    known = vocabulary.rows
+    table, size = noise.table, noise.state[0].size
+    stride = weights.output_vectors.strides[0]
+    base = weights.output_vectors.ctypes.data
+    nothing = scratch.nothing.ctypes.data
+    outputs, output_weights = scratch.looked_outputs, scratch.looked_weights
+    outputs_at, weights_at = outputs.ctypes.data, output_weights.ctypes.data
+    targets_at = scratch.targets.ctypes.data
+    errors_at = scratch.errors.ctypes.data
+    x = scratch.copy
+    d = vectors.shape[1]
+    refreshed = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        occurrences = np.int64(np.rint(known[row].count / vocabulary.state[0].increment))
+        if occurrences > option.rare_count:
+            continue
+        value = known[row].hash
+        found = 0
+        for number in range(1, option.rare_count + 1):
+            found += context_slot(contexts, value, number) >= 0
+        if found == 0:
+            continue
+        refreshed += 1
+        for k in range(d):
+            x[k] = vectors[i, k]
+        windows = np.float64(weights.input_windows[row])
+        rate = (option.rate_start + option.rate_slope * windows) ** -0.75
+        random = generator(option.seed ^ _REFRESH, value)
+        step = 0
+        for _ in range(passes):
+            for number in range(1, option.rare_count + 1):
+                slot = context_slot(contexts, value, number)
+                if slot < 0:
+                    continue
+                now = np.float32(rate * (1.0 - step / (found * passes)))
+                step += 1
+                for k in range(2 * REACH):
+                    centre = np.int64(contexts.rows[slot, k])
+                    distance = REACH - k if k < REACH else k - REACH + 1
+                    random = advance(random)
+                    # The centre's own window, which has to reach this far.
+                    if centre < 0 or distance > 1 + below(mix(random), option.window):
+                        continue
+                    for begin in range(0, option.negative + 1, WIDE):
+                        for j in range(WIDE):
+                            drawn = centre if begin + j == 0 else np.int64(-1)
+                            if 0 < begin + j <= option.negative:
+                                random = advance(random)
+                                drawn = draw_row(table, size, mix(random))
+                                if drawn == centre:
+                                    drawn = np.int64(-1)
+                            output_weights[j] = np.float32(drawn >= 0)
+                            outputs[j] = nothing if drawn < 0 else base + drawn * stride
+                        lane = begin // WIDE * BLOCK
+                        train_input(
+                            x.ctypes.data, six_addresses(outputs_at), targets_at + 4 * lane,
+                            weights_at, now, errors_at, stride,
+                        )  # fmt: skip
+        for k in range(d):
+            vectors[i, k] = x[k]
+    return refreshed

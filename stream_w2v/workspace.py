@@ -1,0 +1,109 @@
+"""What one training thread has to itself: scratch memory, its plan, its share of the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_w2v.config import Config
+from stream_w2v.kernel.learn import COUNTERS, CURSOR, Plan, Scratch, plan_rows
+from stream_w2v.kernel.memory import aligned_zeros, reserved_zeros, stride_of
+from stream_w2v.kernel.tokenise import PIECE_TOKENS
+from stream_w2v.kernel.train import CHUNK, WIDE, Private, Weights
+from stream_w2v.kernel.window import BLOCK
+
+_PLANNED_PIECES = 8
+"""A thread of several plans so many of the longest pieces at a time, at least."""
+
+PRIVATE_ROWS = 512
+"""Rows that each of several threads has copies of: see docs/benchmark.md."""
+
+
+class Workspace:
+    """Memory of one training thread. Nothing in it is part of the model's state.
+
+    Attributes
+    ----------
+    scratch, plan, private
+        See ``kernel/learn.py`` and ``kernel/train.py``.
+    counters
+        ``COUNTERS`` ``[1]``: what this thread counts while it trains.
+    """
+
+    def __init__(self, config: Config) -> None:
+        several = config.workers > 1
+        rows = plan_rows.py_func(config.replay_passes if config.replay_tokens else 0)
+        self.scratch = _scratch(config)
+        self.plan = _plan(rows * (_PLANNED_PIECES if several else 1))
+        count = min(PRIVATE_ROWS, config.max_vocab_size) if several else 0
+        stride = stride_of(config.vector_size)
+        self.private = Private(_weights(count, stride), _weights(count, stride))
+        self.counters: NDArray[np.void] = np.zeros(1, dtype=COUNTERS)
+
+
+def _weights(rows: int, stride: int) -> Weights:
+    return Weights(*(aligned_zeros(rows, stride) for _ in range(2)),
+                   *(aligned_zeros(rows) for _ in range(2)))  # fmt: skip
+
+
+def reserved_weights(config: Config) -> Weights:
+    """Return the weights of a model: memory is taken only for the rows that are used."""
+    rows, stride = config.max_vocab_size, stride_of(config.vector_size)
+    return Weights(
+        input_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
+        output_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
+        input_windows=reserved_zeros(rows, np.float32),
+        output_windows=reserved_zeros(rows, np.float32),
+    )
+
+
+def _plan(rows: int) -> Plan:
+    # A piece that is trained has two words at least.
+    pieces = rows // 2
+    return Plan(
+        rows=reserved_zeros(rows, np.int32),
+        ends=reserved_zeros(pieces, np.int64),
+        random=reserved_zeros(pieces, np.uint64),
+        words=reserved_zeros(pieces, np.int64),
+    )
+
+
+def _scratch(config: Config) -> Scratch:
+    outputs = np.arange(config.negative + 1)
+    lanes = outputs // WIDE * BLOCK + outputs % WIDE
+    width = int(lanes[-1]) // BLOCK * BLOCK + BLOCK
+    stride = stride_of(config.vector_size)
+    nothing = aligned_zeros(stride)
+    targets = aligned_zeros(width)
+    targets[0] = 1.0
+
+    def of_piece(kind: Any) -> NDArray[Any]:
+        return np.zeros(PIECE_TOKENS, dtype=kind)
+
+    return Scratch(
+        found=of_piece(np.int32),
+        numbers=of_piece(np.int32),
+        places=of_piece(np.int32),
+        radii=of_piece(np.int32),
+        turns=np.zeros(PIECE_TOKENS + 1, dtype=np.int32),
+        input_rates=aligned_zeros(PIECE_TOKENS),
+        row_addresses=of_piece(np.int64),
+        input_addresses=of_piece(np.int64),
+        other_rates=of_piece(np.float32),
+        rows=np.zeros(CHUNK * len(outputs), dtype=np.int32),
+        lanes=lanes,
+        # What stands between the lanes never counts: its row is the zeros, its weight 0.
+        output_addresses=np.full((CHUNK, width), nothing.ctypes.data, dtype=np.int64),
+        output_weights=aligned_zeros(CHUNK, width),
+        output_rates=aligned_zeros(CHUNK, width),
+        looked_inputs=np.zeros(2 * config.window + 1, dtype=np.int64),
+        looked_outputs=np.zeros(BLOCK, dtype=np.int64),
+        looked_weights=aligned_zeros(BLOCK),
+        targets=targets,
+        errors=np.zeros((3, 2 * config.window + 1, BLOCK), dtype=np.float32),
+        nothing=nothing,
+        copy=aligned_zeros(stride),
+        cursor=np.zeros(1, dtype=CURSOR),
+    )
