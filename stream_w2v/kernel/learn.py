@@ -21,7 +21,7 @@ from stream_w2v.kernel.contexts import remember_context
 from stream_w2v.kernel.count import DONE, PLAN_FULL, SCALE_FULL, count_piece, thin
 from stream_w2v.kernel.noise import build_table, staleness
 from stream_w2v.kernel.random import generator
-from stream_w2v.kernel.replay import recall_piece, remember_piece
+from stream_w2v.kernel.replay import due_pass, read_piece, remember_piece, stamp_rows
 from stream_w2v.kernel.tokenise import PIECE_TOKENS
 from stream_w2v.kernel.train import give_rows, take_rows, train_piece
 
@@ -185,15 +185,16 @@ def _prepare(tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, 
         known = vocabulary.rows[: vocabulary.state[0].rows_end]
         build_table(noise, known["count"], option.ns_exponent)
     count = last - first
+    due = 0
     recalled = 0
     sample = option.sample
     random = generator(option.seed, np.uint64(counter.pieces))
     # The piece itself, then those that are due: one loop, so that this is compiled once.
     while True:
-        size = count if recalled == 0 else recalled
+        size = count if due == 0 else recalled
         kept = plan.rows[cursor.planned_rows :]
         n, random = thin(scratch.found, size, vocabulary, sample, random, kept, scratch.places)
-        if recalled == 0:
+        if due == 0:
             counter.kept += n
             if contexts is not None:
                 _remember_rare(tokens, first, count, contexts, scratch, kept, n)
@@ -206,8 +207,12 @@ def _prepare(tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, 
             plan.words[cursor.planned] = counter.words
             cursor.planned += 1
         if ring is not None:
-            recalled = recall_piece(ring, vocabulary, counter.pieces, scratch.found)
-        if recalled == 0:
+            due = due_pass(ring)
+            if due > 0:
+                recalled = read_piece(ring, ring.places[due], scratch.found)
+                ring.places[due] += recalled
+                stamp_rows(scratch.found, recalled, vocabulary, counter.pieces)
+        if due == 0:
             break
         sample = option.replay_sample
         random = generator(option.seed ^ _REPLAY, np.uint64(counter.replays))
@@ -326,6 +331,53 @@ def train(noise, weights, scratch, plan, private, options, counters):
     take_rows(weights, private)
     _train(noise, weights, scratch, plan, private, options, counters[0])
     give_rows(weights, private)
+
+
+@entry_point
+def catch_up(vocabulary, noise, weights, ring, scratch, plan, private, options, counters):
+    """Train what each pass over the ring has yet to come to, on a copy of the weights.
+
+    The oldest comes first: the last pass up to where the one before it stands, then both to where
+    the next one does, and so on. Meanwhile the rates fall linearly to 0, which settles what the
+    latest windows have stirred up. ``weights``, ``options`` and ``counters`` are copies, which
+    change; the other parameters are those of :func:`learn`.
+    """
+    option = options[0]
+    counter = counters[0]
+    cursor = scratch.cursor[0]
+    places = ring.places
+    passes = len(places) - 1
+    rate, start, slope = option.learning_rate, option.rate_start, option.rate_slope
+    option.min_learning_rate = 0.0
+    total = passes * places[0]
+    for k in range(1, passes + 1):
+        total -= places[k]
+    done = 0
+    for stage in range(passes):
+        last = places[passes - stage - 1]
+        for _ in range(stage + 1):
+            place = places[passes - stage]
+            while place < last:
+                count = read_piece(ring, place, scratch.found)
+                place += count
+                left = 1.0 - done / total
+                done += count
+                # (a + b n)^-3/4 times what is left.
+                option.learning_rate = rate * left
+                option.rate_start = start * left ** (-4.0 / 3.0)
+                option.rate_slope = slope * left ** (-4.0 / 3.0)
+                random = generator(option.seed ^ _REPLAY, np.uint64(counter.replays))
+                counter.replays += 1
+                n, random = thin(
+                    scratch.found, count, vocabulary, option.replay_sample, random, plan.rows,
+                    scratch.places,
+                )  # fmt: skip
+                if n >= 2:
+                    cursor.planned = 1
+                    plan.ends[0] = n
+                    plan.random[0] = random
+                    plan.words[0] = counter.words
+                    _train(noise, weights, scratch, plan, private, options, counter)
 
 
 @pasted

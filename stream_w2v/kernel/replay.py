@@ -50,32 +50,39 @@ def remember_piece(ring, found, count):
 
 
 @compiled
-def recall_piece(ring, vocabulary, stamp, found):
-    """Read the next piece whose time has come.
-
-    Returns how many tokens it has; 0 if none is due. ``found``, int32, gets their rows. The rows
-    are stamped as seen in the piece ``stamp``, for their vectors are about to change.
-    """
+def due_pass(ring):
+    """Return the first pass that lags more than it should; 0 if none does."""
     tokens, places = ring
     # There must always be room for one more piece.
     size = len(tokens) - PIECE_TOKENS
     passes = len(places) - 1
     for k in range(1, passes + 1):
         if places[0] - places[k] > size * k // passes:
-            place = places[k] % len(tokens)
-            count = 0
-            token = 0
-            while token & 1 == 0:
-                token = tokens[place]
-                row = token >> 1
-                found[count] = row
-                if row >= 0:
-                    vocabulary.rows[row].stamp = stamp
-                count += 1
-                place = place + 1 if place + 1 < len(tokens) else 0
-            places[k] += count
-            return count
+            return k
     return 0
+
+
+@compiled
+def read_piece(ring, place, found):
+    """Read the piece that begins at a place; ``found``, int32, gets its rows. Return how many."""
+    tokens = ring.tokens
+    slot = place % len(tokens)
+    count = 0
+    token = 0
+    while token & 1 == 0:
+        token = tokens[slot]
+        found[count] = token >> 1
+        count += 1
+        slot = slot + 1 if slot + 1 < len(tokens) else 0
+    return count
+
+
+@compiled
+def stamp_rows(found, count, vocabulary, stamp):
+    """Mark rows as trained in the piece ``stamp``."""
+    for i in range(count):
+        if found[i] >= 0:
+            vocabulary.rows[found[i]].stamp = stamp
 
 
 @entry_point
