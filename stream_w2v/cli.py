@@ -28,7 +28,7 @@ from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
 from stream_w2v.formats import ENDINGS, KIND, format_of
 from stream_w2v.memory import memory_bound, memory_now
-from stream_w2v.model import Word2Vec
+from stream_w2v.model import COMBINATIONS, DEFAULT_COMBINATION, Word2Vec
 from stream_w2v.options import option_name, with_model_options
 from stream_w2v.output import check_no_source, check_output, printable, say, say_json
 from stream_w2v.progress import Announced, Progress, short
@@ -41,6 +41,8 @@ NAME = "stream-w2v"
 
 _FORMATS = ", ".join(ENDINGS.values())
 _ENDINGS = ", ".join(ENDINGS)
+
+SOME_CONTEXTS = 500_000
 
 app = typer.Typer(
     name=NAME,
@@ -56,6 +58,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a prog
 FormatOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help=f"One of {_FORMATS}; else the ending decides."),
+]
+
+CombineOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(COMBINATIONS),
+        help="The input vectors, or the sum of them and half the output vectors.",
+    ),
+]
+RefreshOption = Annotated[
+    bool,
+    typer.Option(
+        "--refresh",
+        help="Train what is written some more, on what was kept for that: the replay, and the "
+        f"contexts of rare words ({SOME_CONTEXTS:,} of them unless --refresh-contexts says else).",
+    ),
 ]
 
 
@@ -163,6 +181,8 @@ def train(
     load: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="Go on with a saved model.")
     ] = None,
+    combine: CombineOption = DEFAULT_COMBINATION,
+    refresh: RefreshOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -171,12 +191,15 @@ def train(
     One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
     finishes what is in hand and writes what was asked for; a second one aborts.
     """
+    if refresh and load is None:
+        options = {"refresh_contexts": SOME_CONTEXTS, **options}
     config = Config.from_options(options)
     outputs = [path for path in (vectors, save) if path is not None]
     if not outputs:
         _refuse("nothing would be kept: give --vectors OUT or --save MODEL")
-    if vectors is None and (format is not None or vectors_every is not None):
-        _refuse("--format and --vectors-every are about --vectors, which is not given")
+    about_vectors = (format, vectors_every, refresh or None)
+    if vectors is None and any(value is not None for value in about_vectors):
+        _refuse("--format, --vectors-every and --refresh are about --vectors, which is not given")
     if len({os.path.realpath(path) for path in outputs}) < len(outputs):
         _refuse("--vectors and --save name the same file")
     sinks: list[Sink] = [] if vectors is None else [VectorsFile(vectors, format)]
@@ -193,6 +216,8 @@ def train(
         reader,
         sinks,
         snapshot_every=vectors_every,
+        combine=combine,
+        refresh=refresh,
         on_batch=None if progress is None else progress.update,
     )
     with _stopping(trainer) as received, progress or contextlib.nullcontext():
@@ -292,9 +317,15 @@ def _load(path: Path) -> Word2Vec | KeyedVectors:
     return Word2Vec.load(path, text=str.split)
 
 
-def _load_vectors(path: Path) -> KeyedVectors:
+def _load_vectors(
+    path: Path, combine: str = DEFAULT_COMBINATION, refresh: bool = False
+) -> KeyedVectors:
     loaded = _load(path)
-    return loaded.snapshot() if isinstance(loaded, Word2Vec) else loaded
+    if isinstance(loaded, Word2Vec):
+        return loaded.snapshot(combine=combine, refresh=refresh)
+    if refresh or combine != DEFAULT_COMBINATION:
+        _refuse(f"{path} holds vectors only: --combine and --refresh need a saved model")
+    return loaded
 
 
 @app.command(
@@ -389,11 +420,13 @@ def export(
         Path, typer.Argument(metavar="OUT", help=f"Where to; a name in {_ENDINGS} (and .gz).")
     ],
     format: FormatOption = None,
+    combine: CombineOption = DEFAULT_COMBINATION,
+    refresh: RefreshOption = False,
 ) -> None:
     """Write vectors in another format."""
     form = format_of(out, format)
     check_output(out)
-    _load_vectors(file).save(out, form)
+    _load_vectors(file, combine, refresh).save(out, form)
 
 
 @app.command(

@@ -26,7 +26,7 @@ from stream_w2v.kernel.count import (
     WORDS_FULL,
 )
 from stream_w2v.kernel.learn import COUNTERS, OPTIONS
-from stream_w2v.kernel.memory import reserved_zeros
+from stream_w2v.kernel.memory import reserved_zeros, stride_of
 from stream_w2v.kernel.refresh import gather, gather_more, reorder
 from stream_w2v.kernel.refresh import refresh as refresh_rows
 from stream_w2v.kernel.train import Weights
@@ -38,6 +38,7 @@ from stream_w2v.stream import Batch
 from stream_w2v.text import Text, TokenBlock, token_block
 from stream_w2v.vectors import KeyedVectors
 from stream_w2v.vocabulary import Vocabulary
+from stream_w2v.workers import Workers
 from stream_w2v.workspace import Workspace, reserved_weights
 
 _KIND = "stream-w2v-model"
@@ -46,13 +47,15 @@ _GATHERED_BYTES = 1 << 18
 
 COMBINATIONS = ("input", "sum")
 
+DEFAULT_COMBINATION = "input"
+
 OUTPUT_SHARE = 0.5
 """How much of the output vector ``sum`` adds."""
 
 RARE = 4
 """A word is rare up to so many times ``min_count``."""
 
-REFRESH_PASSES = 1
+REFRESH_PASSES = 4
 """How often a refresh looks at each context."""
 
 _NEW_ROWS = 1000
@@ -106,7 +109,8 @@ class Word2Vec:
         try:
             self.vocabulary = Vocabulary(config)
             self.noise = NoiseDistribution(config.ns_exponent, config.max_vocab_size)
-            self._weights = reserved_weights(config)
+            stride = stride_of(config.vector_size)
+            self._weights = reserved_weights(config.max_vocab_size, stride)
             self._contexts = RareContexts(config)
             self._replay = Replay(config)
         except MemoryError as error:
@@ -118,7 +122,7 @@ class Word2Vec:
         self._counters = np.zeros(1, dtype=COUNTERS)
         self._spaces: SimpleQueue[Workspace] = SimpleQueue()
         for _ in range(config.workers):
-            self._spaces.put(Workspace(config))
+            self._spaces.put(Workspace(config, several=config.workers > 1))
         # Who holds the lock may count; the vectors are still while nobody trains.
         self._lock = threading.RLock()
         self._still = threading.Condition(self._lock)
@@ -149,21 +153,22 @@ class Word2Vec:
         if isinstance(xs, TextRecord):
             msg = "learn_many takes many records; for one text there is learn_one"
             raise TypeError(msg)
-        gathered: list[bytes] = []
-        size = 0
-        for x in xs:
-            if isinstance(x, TextRecord):
-                gathered.append(_encode(x))
-                size += len(gathered[-1])
-                if size < _GATHERED_BYTES:
-                    continue
+        with Workers(self.learn_batch, self.config.workers) as workers:
+            gathered: list[bytes] = []
+            size = 0
+            for x in xs:
+                if isinstance(x, TextRecord):
+                    gathered.append(_encode(x))
+                    size += len(gathered[-1])
+                    if size < _GATHERED_BYTES:
+                        continue
+                if gathered:
+                    workers.put(_batch(gathered))
+                    gathered, size = [], 0
+                if not isinstance(x, TextRecord):
+                    workers.put([token_block([x])])
             if gathered:
-                self.learn_batch(_batch(gathered))
-                gathered, size = [], 0
-            if not isinstance(x, TextRecord):
-                self._learn(token_block([x]))
-        if gathered:
-            self.learn_batch(_batch(gathered))
+                workers.put(_batch(gathered))
 
     def learn_batch(self, batch: Batch | Iterable[TokenBlock]) -> None:
         """Learn the records of a batch, or of one that :meth:`tokenise` has cut already.
@@ -345,7 +350,7 @@ class Word2Vec:
         return float(self.schedule.rates(windows, int(self._counters[0]["words"])).mean())
 
     def snapshot(
-        self, *, combine: str = "input", refresh: bool = False, since: int = 0
+        self, *, combine: str = DEFAULT_COMBINATION, refresh: bool = False, since: int = 0
     ) -> KeyedVectors:
         """Return an immutable copy of the words, their vectors and counts as they are now.
 
@@ -358,8 +363,8 @@ class Word2Vec:
             ``input``: the input vectors, as everywhere. ``sum``: each with half of the word's
             output vector added, which brings in what the word was predicted from.
         refresh
-            Train the rare words of the copy once more, on their contexts that were kept. The
-            model itself stays as it is.
+            Train a copy some more: on what the replay has yet to come to, with rates that fall to
+            0, then the rare words on their contexts. The model itself stays as it is, and waits.
         since
             Only words that were trained in the piece of this number or later. What
             ``model.counters["pieces"]`` was at one snapshot gives, at the next, the words that
@@ -368,14 +373,14 @@ class Word2Vec:
         Raises
         ------
         ConfigError
-            If ``combine`` is something else, or there is to be a refresh and the model keeps no
-            contexts (``refresh_contexts``).
+            If ``combine`` is something else, or there is to be a refresh and the model keeps
+            nothing for it (``refresh_contexts``, ``replay_tokens``).
         """
         if combine not in COMBINATIONS:
             msg = f"combine must be one of {', '.join(COMBINATIONS)}, not {combine!r}"
             raise ConfigError(msg)
-        if refresh and not self.config.refresh_contexts:
-            msg = "a refresh needs the contexts of rare words: set refresh_contexts"
+        if refresh and not (self.config.refresh_contexts or self.config.replay_tokens):
+            msg = "there is nothing to refresh from: set refresh_contexts, or replay_tokens"
             raise ConfigError(msg)
         # Memory that is new takes longer to get than to fill.
         room = _room(self.vocabulary.rows_end + _NEW_ROWS, self.config.vector_size)
@@ -384,25 +389,38 @@ class Word2Vec:
             if len(rows) > len(room):
                 room = _room(len(rows), self.config.vector_size)
             vectors = room[: len(rows)]
-            gather(self._weights.input_vectors, rows, vectors)
-            if refresh:
-                self._refresh(rows, vectors)
+            weights = self._settled() if refresh else self._weights
+            gather(weights.input_vectors, rows, vectors)
+            if refresh and self.config.refresh_contexts:
+                refresh_rows(
+                    vectors, rows, self.vocabulary.arrays, self.noise.arrays, weights,
+                    self._contexts.arrays, self._aside().scratch, self._options, REFRESH_PASSES,
+                )  # fmt: skip
             if combine == "sum":
-                share = np.float32(OUTPUT_SHARE)
-                gather_more(self._weights.output_vectors, rows, share, vectors)
+                gather_more(weights.output_vectors, rows, np.float32(OUTPUT_SHARE), vectors)
             counts = self.vocabulary.counts[rows]
             words = self.vocabulary.packed_words(rows)
         order = np.argsort(-counts, kind="stable")
         reorder(vectors, order.copy())
         return KeyedVectors(words.decode(order), vectors, np.rint(counts[order]))
 
-    def _refresh(self, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        space = self._spaces.get()
-        refresh_rows(
-            vectors, rows, self.vocabulary.arrays, self.noise.arrays, self._weights,
-            self._contexts.arrays, space.scratch, self._options, REFRESH_PASSES,
+    def _settled(self) -> Weights:
+        """Return a copy of the weights that has caught up with the replay."""
+        if not self.config.replay_tokens:
+            return self._weights
+        end = self.vocabulary.rows_end
+        copy = reserved_weights(end, self._weights.input_vectors.shape[1])
+        for ours, theirs in zip(copy, self._weights, strict=True):
+            ours[:] = theirs[:end]
+        space = self._aside()
+        kernel.catch_up(
+            self.vocabulary.arrays, self.noise.arrays, copy, self._replay.arrays, space.scratch,
+            space.plan, space.private, self._options.copy(), self._counters.copy(),
         )  # fmt: skip
-        self._spaces.put(space)
+        return copy
+
+    def _aside(self) -> Workspace:
+        return Workspace(self.config, several=False)
 
     # Saving.
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from stream_w2v.errors import ConfigError, EmptyVocabularyError
-from stream_w2v.model import Word2Vec
-from stream_w2v.stream import Positions, Sink, Source
+from stream_w2v.model import DEFAULT_COMBINATION, Word2Vec
+from stream_w2v.stream import Batch, Positions, Sink, Source
 from stream_w2v.text import TokenBlock
+from stream_w2v.workers import Workers
 
 _AHEAD = 3
 """Batches that are read and cut into words before they are needed, at most."""
@@ -51,7 +52,8 @@ class Trainer:
 
     One thread, the *feeder*, reads, decompresses and cuts records into words a few batches ahead.
     All else happens in the thread that calls :meth:`run`, so what is learnt does not depend on
-    timing. A trainer runs once.
+    timing; but a model with several ``workers`` cuts and learns in as many threads. A trainer runs
+    once.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ class Trainer:
         Where snapshots go: one at the end of the run, which closes them.
     snapshot_every
         Seconds after which the sinks get a snapshot in between; training waits for them.
+    combine, refresh
+        Of the snapshots: see :meth:`Word2Vec.snapshot`.
     on_batch
         Called after each batch, and while the source is idle once every poll interval.
 
@@ -84,6 +88,8 @@ class Trainer:
         sinks: Sequence[Sink] = (),
         *,
         snapshot_every: float | None = None,
+        combine: str = DEFAULT_COMBINATION,
+        refresh: bool = False,
         on_batch: Callable[[], None] | None = None,
     ) -> None:
         if snapshot_every is not None and not snapshot_every > 0:
@@ -94,6 +100,8 @@ class Trainer:
         self.sinks = tuple(sinks)
         self.positions: Positions = {}
         self._snapshot_every = snapshot_every
+        self._combine = combine
+        self._refresh = refresh
         self._on_batch = on_batch
         # None is the end, or a reason to look whether to stop.
         self._ready: SimpleQueue[_Ready | BaseException | None] = SimpleQueue()
@@ -146,13 +154,15 @@ class Trainer:
         self._ready.put(None)
 
     def _feed(self) -> None:
+        # Several workers have the time to cut their batches themselves.
+        ahead = self.model.config.workers == 1
         try:
             for batch in self.source:
                 self._room.acquire()
                 if self._ended:
                     return
-                blocks = list(self.model.tokenise(batch))
-                self._ready.put(_Ready(blocks, batch.positions))
+                work = list(self.model.tokenise(batch)) if ahead else batch
+                self._ready.put(_Ready(work, batch.positions))
             self._ready.put(None)
         except BaseException as error:
             # For the thread that learns to raise.
@@ -165,24 +175,29 @@ class Trainer:
     def _learn(self) -> None:
         every = self._snapshot_every
         due = time.monotonic() + (every or 0)
-        while True:
-            ready = self._ready.get()
-            if self._stopped or ready is None:
-                return
-            if isinstance(ready, BaseException):
-                raise ready
-            self._room.release()
-            self.model.learn_batch(ready.blocks)
-            self.positions = ready.positions
-            if every is not None and time.monotonic() >= due:
-                self._snapshot()
-                due = time.monotonic() + every
-            if self._on_batch is not None:
-                self._on_batch()
+        positions = self.positions
+        with Workers(self.model.learn_batch, self.model.config.workers) as workers:
+            while not self._stopped:
+                ready = self._ready.get()
+                if self._stopped or ready is None:
+                    break
+                if isinstance(ready, BaseException):
+                    raise ready
+                workers.put(ready.work)
+                self._room.release()
+                positions = ready.positions
+                if every is not None and time.monotonic() >= due:
+                    workers.finish()
+                    self.positions = positions
+                    self._snapshot()
+                    due = time.monotonic() + every
+                if self._on_batch is not None:
+                    self._on_batch()
+        self.positions = positions
 
     def _snapshot(self) -> None:
         if self.sinks:
-            vectors = self.model.snapshot()
+            vectors = self.model.snapshot(combine=self._combine, refresh=self._refresh)
             for sink in self.sinks:
                 sink.write(vectors)
 
@@ -206,7 +221,7 @@ class Trainer:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A batch that is cut into words, and the positions after it."""
+    """A batch, perhaps cut into words already, and the positions after it."""
 
-    blocks: list[TokenBlock]
+    work: list[TokenBlock] | Batch
     positions: Positions

@@ -24,6 +24,13 @@ PRIVATE_ROWS = 512
 class Workspace:
     """Memory of one training thread. Nothing in it is part of the model's state.
 
+    Parameters
+    ----------
+    config
+        The model's options.
+    several
+        Whether other threads train at the same time.
+
     Attributes
     ----------
     scratch, plan, private
@@ -32,8 +39,7 @@ class Workspace:
         ``COUNTERS`` ``[1]``: what this thread counts while it trains.
     """
 
-    def __init__(self, config: Config) -> None:
-        several = config.workers > 1
+    def __init__(self, config: Config, *, several: bool) -> None:
         rows = plan_rows.py_func(config.replay_passes if config.replay_tokens else 0)
         self.scratch = _scratch(config)
         self.plan = _plan(rows * (_PLANNED_PIECES if several else 1))
@@ -48,9 +54,8 @@ def _weights(rows: int, stride: int) -> Weights:
                    *(aligned_zeros(rows) for _ in range(2)))  # fmt: skip
 
 
-def reserved_weights(config: Config) -> Weights:
-    """Return the weights of a model: memory is taken only for the rows that are used."""
-    rows, stride = config.max_vocab_size, stride_of(config.vector_size)
+def reserved_weights(rows: int, stride: int) -> Weights:
+    """Return weights of 0; memory is taken only for the rows that are used."""
     return Weights(
         input_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
         output_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),

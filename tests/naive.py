@@ -16,6 +16,8 @@ PIECE_TOKENS = 4096
 MAX_WORD_BYTES = 256
 LOSS_EVERY = 128
 LOSS = 0x1055
+REPLAY = 0x4EB1A7
+REFRESH = 0xAF4E54
 INITIAL_VECTORS = 0x5EED
 MOST_ROWS = 1000
 """Words that a test of the whole model may use."""
@@ -252,7 +254,8 @@ class NaiveWord2Vec:
         self, *, vector_size=100, window=5, negative=5, min_count=5, sample=1e-3,
         ns_exponent=0.75, noise_staleness=0.05, max_vocab_size=1_000_000,
         max_candidates=3_000_000, half_life=None, schedule="per-row", learning_rate=None,
-        min_learning_rate=0.0, total_tokens=None, seed=1, hash_word=hash_word,
+        min_learning_rate=0.0, total_tokens=None, seed=1, replay_tokens=0, replay_passes=2,
+        replay_sample=1e-4, refresh_contexts=0, hash_word=hash_word,
     ):  # fmt: skip
         self.vector_size, self.window, self.negative = vector_size, window, negative
         self.min_count, self.sample, self.seed = min_count, sample, seed
@@ -261,8 +264,18 @@ class NaiveWord2Vec:
         self.half_life = half_life
         self.rate_options = (schedule, learning_rate, min_learning_rate)
         self.total_tokens = total_tokens
+        self.replay_tokens, self.replay_passes = replay_tokens, replay_passes
+        self.replay_sample = replay_sample
+        self.rare_count = 4 * min_count if refresh_contexts else 0
         self.hash_word = hash_word
 
+        # Of every piece that was ever learnt the known rows, None for evicted ones.
+        self.ring = []
+        self.passed = [0] * replay_passes  # pieces that each pass has been through
+        # Buckets of at most eight (key, rows before and after), each with the turn to go.
+        self.buckets = [[None] * 8 for _ in range(-(-refresh_contexts // 8))]
+        self.turns = [0] * len(self.buckets)
+        self.left = 1.0  # what is left of the rates while catching up
         self.rows = {}  # word: row
         self.count = {}  # row: occurrences, in units of the increment
         self.stamp = {}  # row: the piece in which its word last occurred
@@ -274,7 +287,7 @@ class NaiveWord2Vec:
         self.inputs, self.outputs = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.input_windows, self.output_windows = np.zeros(shape[0]), np.zeros(shape[0])
         self.counters = dict.fromkeys(
-            ("pieces", "records", "words", "kept", "windows", "loss", "loss_pairs", "evicted",
+            ("pieces", "replays", "records", "words", "kept", "windows", "loss", "loss_pairs", "evicted",
              "forgotten"), 0)  # fmt: skip
 
     @property
@@ -289,12 +302,20 @@ class NaiveWord2Vec:
             if staleness(self.mass, self.built_mass) >= self.noise_staleness:
                 self._rebuild()
             random = Generator(self.seed, self.counters["pieces"])
-            kept = self._thin([self.rows[word] for word in piece if word in self.rows], random)
+            found = [self.rows.get(word) for word in piece]
+            kept, places = self._thin(found, self.sample, random)
+            if self.rare_count:
+                self._remember_rare(piece, found, kept, places)
+            known = [row for row in found if row is not None]
+            if self.replay_tokens and known:
+                self.ring.append(known)
             if len(kept) >= 2:
                 self._train(kept, random)
+            self.counters["kept"] += len(kept)
+            while due := self._due():
+                self._replay(due)
             self.counters["pieces"] += 1
             self.counters["words"] += len(piece)
-            self.counters["kept"] += len(kept)
             if self.half_life is not None:
                 self._age(len(piece))
         self.counters["records"] += 1
@@ -302,32 +323,43 @@ class NaiveWord2Vec:
     # The vocabulary.
 
     def _count_all(self, piece):
+        self.numbers = []
         for word in piece:
             row = self.rows.get(word)
             if row is None:
-                row = self._wait(word)
+                row, number = self._wait(word)
             else:
                 before = self.count[row]
                 self.count[row] += self.increment
                 self.total += self.increment
                 gained = power(self.count[row], self.ns_exponent)
                 self.mass += gained - power(before, self.ns_exponent)
+                number = round(self.count[row] / self.increment)
+                if before <= self.rare_count * self.increment < self.count[row]:
+                    for old in range(1, self.rare_count + 1):
+                        self._forget_context(self.hash_word(word), old)
+                if self.count[row] > self.rare_count * self.increment:
+                    number = 0
+            self.numbers.append(number if number <= self.rare_count else 0)
             if row is not None:
                 self.stamp[row] = self.counters["pieces"]
 
     def _wait(self, word):
-        """Count a word without a row, and give it one if it is time."""
+        """Count a word without a row, and give it one if it is time.
+
+        Return the row, or None, and which of its occurrences this is.
+        """
         value = self.hash_word(word)
         seen = self.waiting.get(value, 0) + 1
         if seen >= self.min_count:
             if len(self.rows) == self.max_vocab_size:
                 self._evict()
             self.waiting.pop(value, None)
-            return self._admit(word, seen)
+            return self._admit(word, seen), seen
         if seen == 1 and len(self.waiting) == self.max_candidates:
             self._halve()
         self.waiting[value] = seen
-        return None
+        return None, seen
 
     def _admit(self, word, seen):
         row = self.free.pop() if self.free else len(self.rows)
@@ -356,6 +388,11 @@ class NaiveWord2Vec:
             del self.rows[words[row]], self.count[row], self.stamp[row]
             self.inputs[row] = self.outputs[row] = 0.0
             self.input_windows[row] = self.output_windows[row] = 0.0
+        for piece in self.ring:
+            piece[:] = [None if row in gone else row for row in piece]
+        for bucket in self.buckets:
+            for kept in filter(None, bucket):
+                kept[1][:] = [None if row in gone else row for row in kept[1]]
         self.free = gone[::-1]
         self.total = math.fsum(self.count.values())
         self.counters["evicted"] += len(gone)
@@ -378,21 +415,129 @@ class NaiveWord2Vec:
         self.built_mass = self.mass
         self.rebuilds += 1
 
-    def _thin(self, rows, random):
-        kept = []
-        for row in rows:
+    def _thin(self, found, sample, random):
+        """Return the rows that are left, and how many of them stand before each word."""
+        kept, places = [], []
+        for row in found:
+            places.append(len(kept))
+            if row is None:
+                continue
             keep = 1.0
-            if self.sample > 0:
-                x = self.sample * self.total / self.count[row]
+            if sample > 0:
+                x = sample * self.total / self.count[row]
                 keep = math.sqrt(x) + x
             if keep >= 1 or random.unit() < keep:
                 kept.append(row)
-        return kept
+        return kept, places
+
+    # The replay.
+
+    def _due(self):
+        """Return the first pass that lags more than its share of the ring, 1..P, or None."""
+        written = sum(map(len, self.ring))
+        for k in range(1, self.replay_passes + 1):
+            passed = sum(map(len, self.ring[: self.passed[k - 1]]))
+            if self.replay_tokens and written - passed > (
+                (self.replay_tokens - 4096) * k // self.replay_passes
+            ):
+                return k
+        return None
+
+    def _replay(self, k):
+        piece = self.ring[self.passed[k - 1]]
+        self.passed[k - 1] += 1
+        for row in piece:
+            if row is not None:
+                self.stamp[row] = self.counters["pieces"]
+        self._train_again(piece)
+
+    def _train_again(self, piece):
+        random = Generator(self.seed ^ REPLAY, self.counters["replays"])
+        self.counters["replays"] += 1
+        kept, _ = self._thin(piece, self.replay_sample, random)
+        if len(kept) >= 2:
+            self._train(kept, random)
+
+    def catch_up(self):
+        """Train what every pass has yet to come to, while the rates fall to 0."""
+        size = [sum(map(len, self.ring[:n])) for n in range(len(self.ring) + 1)]
+        stands = [len(self.ring), *self.passed]
+        total = sum(size[-1] - size[n] for n in self.passed)
+        done = 0
+        for stage in range(self.replay_passes):
+            for _ in range(stage + 1):
+                for piece in self.ring[stands[self.replay_passes - stage] :
+                                       stands[self.replay_passes - stage - 1]]:  # fmt: skip
+                    self.left = 1.0 - done / total
+                    done += len(piece)
+                    self._train_again(piece)
+        self.left = 1.0
+
+    # Contexts of rare words.
+
+    def _context_key(self, value, number):
+        key = mix((value + number * GOLDEN) % 2**64) | 1
+        return key, (key >> 32) * len(self.buckets) >> 32
+
+    def _remember_rare(self, piece, found, kept, places):
+        for word, row, number, place in zip(piece, found, self.numbers, places, strict=True):
+            if number == 0:
+                continue
+            own = row is not None and kept[place : place + 1] == [row]
+            before = [None] * 5 + kept[:place]
+            after = kept[place + own :] + [None] * 5
+            key, at = self._context_key(self.hash_word(word), number)
+            bucket = self.buckets[at]
+            free = [i for i, entry in enumerate(bucket) if entry is None]
+            same = [i for i, entry in enumerate(bucket) if entry and entry[0] == key]
+            if not same and not free:
+                same = [self.turns[at]]
+                self.turns[at] = (self.turns[at] + 1) % 8
+            bucket[(same or free)[0]] = (key, before[-5:] + after[:5])
+
+    def _context(self, value, number):
+        key, at = self._context_key(value, number)
+        return next((entry for entry in self.buckets[at] if entry and entry[0] == key), None)
+
+    def _forget_context(self, value, number):
+        key, at = self._context_key(value, number)
+        bucket = self.buckets[at]
+        bucket[:] = [None if entry and entry[0] == key else entry for entry in bucket]
+
+    def refreshed(self, word, passes=4):
+        """Return a rare word's input vector, trained on its contexts with falling rates."""
+        row, value = self.rows[word], self.hash_word(word)
+        x = np.float64(self.inputs[row])
+        contexts = [self._context(value, n) for n in range(1, self.rare_count + 1)]
+        contexts = [entry[1] for entry in contexts if entry]
+        if round(self.count[row] / self.increment) > self.rare_count:
+            return x
+        random = Generator(self.seed ^ REFRESH, value)
+        rate = self._rate(self.input_windows[row])
+        steps = len(contexts) * passes
+        for step, context in enumerate(contexts * passes):
+            for place, centre in enumerate(context):
+                distance = 5 - place if place < 5 else place - 4
+                reach = 1 + random.below(self.window)
+                if centre is None or distance > reach:
+                    continue
+                drawn = [draw_row(self.table, random.draw()) for _ in range(self.negative)]
+                # In blocks of six outputs, the next of which sees what the one before did.
+                outputs = [centre, *drawn]
+                for begin in range(0, len(outputs), 6):
+                    gradient = np.zeros_like(x)
+                    for j, row in enumerate(outputs[begin : begin + 6], begin):
+                        if j == 0 or row != centre:
+                            y = np.float64(self.outputs[row])
+                            gradient += ((j == 0) - sigmoid(x @ y)) * y
+                    x += rate * (1 - step / steps) * gradient
+        return x
 
     # Training.
 
     def _rate(self, windows):
-        return learning_rate(*self.rate_options, windows, self.counters["words"], self.total_tokens)
+        rate = learning_rate(*self.rate_options, windows, self.counters["words"], self.total_tokens)
+        return rate if self.left == 1.0 else rate * self.left
 
     def _train(self, kept, random):
         n = len(kept)

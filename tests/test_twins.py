@@ -1,7 +1,9 @@
 """The compiled model against its plain-Python twin, number by number."""
 
 import ast
+import copy
 import importlib
+import itertools
 import pkgutil
 from pathlib import Path
 
@@ -74,6 +76,21 @@ def compare(model: Word2Vec, twin: naive.NaiveWord2Vec) -> None:
             actual[:, : expected.shape[1]], expected, rtol=0, atol=2e-4 * scale, err_msg=name
         )
     np.testing.assert_allclose(model.counters["loss"], twin.counters["loss"], rtol=1e-3)
+
+    sizes = [sum(map(len, twin.ring[:end])) for end in (len(twin.ring), *twin.passed)]
+    assert tensors["replay.places"].tolist() == sizes
+    left = [
+        2 * (-1 if row is None else row) + (i == len(piece) - 1)
+        for piece in twin.ring[min(twin.passed) :]
+        for i, row in enumerate(piece)
+    ]
+    assert tensors["replay.tokens"].tolist() == left
+    slots = [(i, entry) for i, entry in enumerate(itertools.chain(*twin.buckets)) if entry]
+    assert tensors["contexts.slots"].tolist() == [slot for slot, _ in slots]
+    assert tensors["contexts.keys"].tolist() == [key for _, (key, _) in slots]
+    rows = [[-1 if row is None else row for row in rows] for _, (_, rows) in slots]
+    assert tensors["contexts.rows"].tolist() == rows
+    assert tensors["contexts.turns"].tolist() == twin.turns
 
 
 def learn_both(
@@ -202,6 +219,55 @@ def test_words_equal_the_twin_whatever_their_length():
     learn_both(records, every=10, max_vocab_size=20)
 
 
+@pytest.mark.parametrize("refresh_contexts", [8, 100, 3000])
+def test_contexts_of_rare_words_equal_the_twin(refresh_contexts):
+    """The same contexts are kept, with and without room for all, through eviction and decay."""
+    records = corpus(12, 100, words=120)
+    options = {"refresh_contexts": refresh_contexts, "min_count": 2, "sample": 0.05}
+    model, _ = learn_both(records, every=10, **options)
+    assert 0 < len(model._contexts) <= -(-refresh_contexts // 8) * 8
+    learn_both(records, every=10, **options, max_vocab_size=20, half_life=1000)
+
+
+@pytest.mark.parametrize("replay_passes", [1, 2, 3])
+def test_the_replay_equals_the_twin(replay_passes):
+    """Each pass trains the same pieces after the same ones, while words are evicted."""
+    records = corpus(13, 250, words=60, longest=160)
+    options = {
+        "replay_tokens": 10_000, "replay_passes": replay_passes, "replay_sample": 0.01,
+        "vector_size": 3, "window": 1, "negative": 1, "max_vocab_size": 50, "sample": 0.001,
+    }  # fmt: skip
+    model, twin = learn_both(records, every=60, **options)
+    assert model.counters["evicted"] > 0
+    assert model.counters["replays"] > 100
+    assert len(set(twin.passed)) == replay_passes, "each has come to a place of its own"
+
+
+@pytest.mark.parametrize("negative", [0, 1, 5, 8])
+def test_a_refreshed_snapshot_equals_the_twin(negative):
+    """The copy catches up with the replay, then learns rare words' contexts, as the twin does."""
+    records = corpus(14, 120, words=200, longest=160)
+    options = {
+        "replay_tokens": 10_000, "refresh_contexts": 5000, "negative": negative, "window": 3,
+        "vector_size": 5, "min_count": 2, "sample": 0.001, "replay_sample": 0.001,
+    }  # fmt: skip
+    model, twin = learn_both(records, every=1000, **options)
+    before = {name: tensor.copy() for name, tensor in model.tensors().items()}
+    vectors = model.snapshot(refresh=True)
+    for name, tensor in model.tensors().items():
+        np.testing.assert_array_equal(tensor, before[name], err_msg="the model is as it was")
+    late = copy.deepcopy(twin)
+    late.catch_up()
+    assert late.counters["replays"] > twin.counters["replays"]
+    rare = 0
+    for word, row in late.rows.items():
+        expected = late.refreshed(word)
+        rare += not np.array_equal(expected, late.inputs[row])
+        scale = np.abs(late.inputs).max()
+        np.testing.assert_allclose(vectors[word.decode()], expected, rtol=0, atol=1e-3 * scale)
+    assert 10 < rare < len(late.rows)
+
+
 options = st.fixed_dictionaries(
     {
         "vector_size": st.sampled_from([1, 7, 16, 17, 33]),
@@ -220,6 +286,7 @@ options = st.fixed_dictionaries(
         "min_learning_rate": st.sampled_from([0.0, 0.01]),
         "total_tokens": st.just(200),
         "seed": st.sampled_from([0, 1, 2**63 - 1]),
+        "refresh_contexts": st.sampled_from([0, 0, 30, 1000]),
     }
 )
 
@@ -234,12 +301,21 @@ def test_any_options_and_any_records_equal_the_twin(options, seed, words):
 # That there is a twin for everything.
 
 TWINS = {
+    "kernel.contexts.forget_context_rows": "test_contexts_of_rare_words_equal_the_twin",
+    "kernel.learn.catch_up": "test_a_refreshed_snapshot_equals_the_twin",
     "kernel.learn.learn": "naive.NaiveWord2Vec",
+    "kernel.learn.prepare": "test_workers_count_what_one_counts",
+    "kernel.learn.train": "test_a_plan_trains_what_one_thread_trains",
     "kernel.lookup.index_rows": "test_eviction_and_forgetting_equal_the_twin",
     "kernel.lookup.move_candidates": "test_eviction_and_forgetting_equal_the_twin",
     "kernel.lookup.pack_words": "test_words_equal_the_twin_whatever_their_length",
     "kernel.noise.draw_rows": "naive.draw_rows",
     "kernel.noise.rebuild": "naive.alias_table",
+    "kernel.refresh.gather": "test_a_snapshot_is_the_rows_of_the_words",
+    "kernel.refresh.gather_more": "test_a_snapshot_of_sums_adds_half_of_the_output_vectors",
+    "kernel.refresh.refresh": "test_a_refreshed_snapshot_equals_the_twin",
+    "kernel.refresh.reorder": "test_a_snapshot_has_the_words_by_falling_count",
+    "kernel.replay.forget_replay_rows": "test_the_replay_equals_the_twin",
     "kernel.tokenise.hash_words": "naive.hash_word",
     "kernel.tokenise.tokenise": "naive.tokenise",
 }

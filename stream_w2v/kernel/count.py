@@ -61,7 +61,7 @@ def count_piece(
     rows, found, numbers = vocabulary.rows, scratch.found, scratch.numbers
     hashes, starts, lengths = tokens.hashes, tokens.starts, tokens.lengths
     increment, exponent = state.increment, option.ns_exponent
-    rare = 0
+    rare = np.int64(0)
     if contexts is not None:
         rare = option.rare_count
     rare_until = rare * increment
