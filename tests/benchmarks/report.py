@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.child import run
+from tests.benchmarks.turns import say
 
 PAGE, FIGURES = "benchmark.md", "benchmark.json"
 
@@ -40,9 +41,9 @@ def _section(section: Mapping[str, Any], plot: str | None) -> str:
 def _page(figures: Mapping[str, Any], plots: Mapping[str, str]) -> str:
     """Write the whole page."""
     machine, corpus, sections = (figures[key] for key in ("machine", "corpus", "sections"))
-    runs = {(part["date"], part["command"]): [] for part in sections.values()}
+    runs: dict[tuple[str, str], list[str]] = {}
     for part in sections.values():
-        runs[part["date"], part["command"]].append(part["title"])
+        runs.setdefault((part["date"], part["command"]), []).append(part["title"])
     parts = [
         "# stream-w2v and gensim, measured",
         f"{machine['processor']} ({machine['cores']}, {machine['memory']}), "
@@ -95,6 +96,8 @@ class Report:
             before = json.loads(self._path.read_text(encoding="utf-8"))
             if all(before[key] == self._figures[key] for key in ("machine", "corpus")):
                 self._figures = before
+            else:
+                say(f"{self.page} is of another machine or text: it begins anew")
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, name: str, section: Section, date: str, command: str) -> None:

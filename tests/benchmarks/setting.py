@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
+# Equal only to itself, so that what two sections share can be cached by it.
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
     """The text, and how long to measure.
