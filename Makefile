@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 CORPUS ?= examples/data/wikipedia.txt.xz
+OUT ?= docs
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -10,13 +11,18 @@ VECTORS = build/wikipedia.safetensors
 PIP = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	$(BIN)/python -m pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo test lint bench clean
+# What each peer needs; an environment for each, because they want different versions of the same.
+PEERS = $(patsubst tests/benchmarks/environments/%.txt,build/peers/%/installed,\
+	$(wildcard tests/benchmarks/environments/*.txt))
+
+.PHONY: help demo test lint bench peers clean
 
 help:
 	@echo 'make demo    train on $(CORPUS), ask for neighbours, score the vectors'
 	@echo 'make test    run the tests'
 	@echo 'make lint    run the linters, the type checker and the import contract'
-	@echo 'make bench   measure against gensim: build/benchmark.md (CORPUS=path for another text)'
+	@echo 'make bench   measure against gensim: $(OUT)/benchmark.md (CORPUS=path for another text)'
+	@echo 'make peers   install the other libraries that make bench measures if they are there (2 GB)'
 	@echo 'make clean   delete what the other targets made'
 	@echo
 	@echo 'PYTHON=python3.12 (for example) picks the interpreter; it must be 3.11 or newer.'
@@ -40,8 +46,9 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-bench
-	@mkdir -p build
-	$(BIN)/python -m tests.benchmarks --corpus $(CORPUS) --out build/benchmark.md
+	$(BIN)/python -m tests.benchmarks --corpus $(CORPUS) --out $(OUT)
+
+peers: $(PEERS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
@@ -59,6 +66,11 @@ $(VENV)/installed-test: $(VENV)/created pyproject.toml constraints.txt
 $(VENV)/installed-bench: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) -e '.[bench]'
 	@touch $@ $(VENV)/installed-run
+
+# A peer that cannot be installed here is left out, and the page says so.
+build/peers/%/installed: tests/benchmarks/environments/%.txt
+	$(PYTHON) -m venv build/peers/$*
+	-build/peers/$*/bin/python -m pip --quiet --disable-pip-version-check install -r $< && touch $@
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

@@ -7,14 +7,37 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import corpus, kernel, machine, quality, report, roofline, startup, whole
+from tests.benchmarks import (
+    continual,
+    corpus,
+    kernel,
+    machine,
+    peers,
+    quality,
+    roofline,
+    soak,
+    startup,
+    whole,
+)
 from tests.benchmarks.child import ChildFailedError, work
-from tests.benchmarks.report import Section
+from tests.benchmarks.report import Report
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.turns import say
 
-SECTIONS = ("kernel", "threads", "roofline", "end-to-end", "memory", "startup", "quality")
+SECTIONS = {
+    "kernel": kernel.measure,
+    "threads": kernel.threads,
+    "roofline": roofline.measure,
+    "end-to-end": whole.end_to_end,
+    "memory": whole.memory,
+    "startup": startup.measure,
+    "quality": quality.measure,
+    "peers": peers.measure,
+    "continual": continual.measure,
+    "soak": soak.measure,
+}
 QUICK_TOKENS = 500_000
+QUICK_SOAK_TOKENS = 5_000_000
 
 
 def _arguments() -> argparse.Namespace:
@@ -29,8 +52,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("build/benchmark.md"),
-        help="the page; the raw figures go beside it as .json",
+        default=Path("build"),
+        help="folder for the page, its plots and the raw figures; sections that are not measured "
+        "stay as they are there",
+    )
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        default=Path("build/peers"),
+        help="folder with an environment for each peer that has one of its own (make peers)",
+    )
+    parser.add_argument(
+        "--soak-tokens", type=int, default=1_000_000_000, help="how much endless text is learnt"
     )
     parser.add_argument(
         "--only",
@@ -46,35 +79,29 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"--only: there is no section {', '.join(sorted(unknown))}")
     if not arguments.corpus.is_file():
         parser.error(f"--corpus: there is no file {arguments.corpus}")
-    if arguments.pairs < 1:
-        parser.error("--pairs must be at least 1")
+    for name in ("pairs", "soak_tokens"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1")
     return arguments
 
 
-def _measure(setting: Setting, only: list[str]) -> list[Section]:
-    sections = []
-    if "kernel" in only:
-        sections.append(kernel.measure(setting))
-    if "threads" in only:
-        sections.append(kernel.threads(setting))
-    if "roofline" in only:
-        sections.append(roofline.measure(setting))
-    if "end-to-end" in only or "memory" in only:
-        turns = whole.runs(setting)
-        if "end-to-end" in only:
-            sections.append(whole.end_to_end(turns))
-        if "memory" in only:
-            sections.append(whole.memory(setting, turns))
-    if "startup" in only:
-        sections.append(startup.measure(setting))
-    if "quality" in only:
-        sections.append(quality.measure(setting))
-    return sections
+def _command(arguments: argparse.Namespace) -> str:
+    """Write the command anew, without the folders of this machine."""
+    parts = ["python -m tests.benchmarks", f"--corpus {arguments.corpus.name}"]
+    parts.append(f"--pairs {arguments.pairs}")
+    if "soak" in arguments.only:
+        parts.append(f"--soak-tokens {arguments.soak_tokens}")
+    if arguments.only != list(SECTIONS):
+        parts.append(f"--only {','.join(arguments.only)}")
+    return " ".join([*parts, *(["--quick"] if arguments.quick else [])])
 
 
 def main() -> None:
     """Measure what was asked for."""
     arguments = _arguments()
+    if arguments.quick:
+        arguments.pairs = min(arguments.pairs, 2)
+        arguments.soak_tokens = min(arguments.soak_tokens, QUICK_SOAK_TOKENS)
     with tempfile.TemporaryDirectory(prefix="stream-w2v-benchmark-") as folder:
         text = Path(folder, "text.txt")
         say(f"unpacking {arguments.corpus}")
@@ -85,17 +112,21 @@ def main() -> None:
             text=text,
             corpus={"name": arguments.corpus.name, **facts},
             folder=Path(folder),
-            pairs=min(arguments.pairs, 2) if arguments.quick else arguments.pairs,
+            pairs=arguments.pairs,
+            soak_tokens=arguments.soak_tokens,
+            peers=arguments.peers,
             quick=arguments.quick,
         )
+        report = Report(arguments.out, machine.describe(), setting.corpus, SECTIONS)
         try:
-            sections = _measure(setting, arguments.only)
+            for name in SECTIONS:
+                if name in arguments.only:
+                    section = SECTIONS[name](setting)
+                    report.add(name, section, machine.today(), _command(arguments))
         except ChildFailedError as error:
             sys.exit(str(error))
-        described = machine.describe()
-    report.write(arguments.out, described, setting.corpus, sections)
-    print(report.page(described, setting.corpus, sections))
-    say(f"written to {arguments.out}")
+    print(report.page.read_text(encoding="utf-8"))
+    say(f"written to {report.page}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def _processor() -> str:
 
 
 def describe() -> dict[str, str]:
-    """Describe processor, memory, system, versions and the date."""
+    """Describe processor, memory, system and versions."""
     return {
         "processor": _processor(),
         "cores": f"{psutil.cpu_count(logical=False)} cores, {psutil.cpu_count()} threads",
@@ -31,5 +31,9 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
     }
+
+
+def today() -> str:
+    """Return the date."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")

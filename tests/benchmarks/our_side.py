@@ -6,6 +6,7 @@ The library is imported inside the tasks, because importing it is one of the thi
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from tests.benchmarks.child import answer
@@ -104,18 +105,92 @@ def threads(path: str, vector_size: int) -> dict[str, Any]:
     }
 
 
-def train(path: str, out: str, seed: int = 1) -> dict[str, Any]:
-    """Train at the defaults and save the vectors."""
+def train(
+    path: str, out: str, snapshot: Mapping[str, Any] | None = None, **config: Any
+) -> dict[str, Any]:
+    """Train from a file and take a snapshot, measured, and save the vectors."""
     from stream_w2v import Word2Vec
     from stream_w2v.connectors.files import FileSource
 
-    model = Word2Vec(seed=seed)
+    Word2Vec(**config).learn_one(SENTENCE)
+    model = Word2Vec(**config)
+    cpu, wall = time.process_time(), time.perf_counter()
     with FileSource(path) as source:
         for batch in source:
             model.learn_batch(batch)
+    vectors = model.snapshot(**(snapshot or {}))
+    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    vectors.save_word2vec_format(out, binary=True)
+    return {**clocks, "words": len(vectors)}
+
+
+def soak(tokens: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Learn endless text; look now and then at the clocks, the model and the process."""
+    import psutil
+
+    from stream_w2v import Word2Vec
+    from stream_w2v.memory import memory_bound
+    from tests.benchmarks import endless
+
+    # A hundred even steps, and finer ones before the first: that is where rebuilds are many.
+    marks = {tokens * step // 100 for step in range(1, 101)}
+    early = {figure * 10**zeros for figure in (1, 2, 5) for zeros in range(5, 19)}
+    due = sorted(marks | {mark for mark in early if mark < min(marks)}, reverse=True)
+    # All compiled code is loaded before the clock starts, also that which makes room.
+    warm = Word2Vec(max_vocab_size=100, max_candidates=1000)
+    for batch in endless.batches(1, seed=0):
+        warm.learn_batch(batch)
+    model = Word2Vec(**config)
+    process = psutil.Process()
+    looks = []
+    learnt = 0
+    cpu = wall = 0.0
+    for batch in endless.batches(tokens, model.config.seed):
+        # Making the text is not measured.
+        cpu_before, wall_before = time.process_time(), time.perf_counter()
+        model.learn_batch(batch)
+        wall += time.perf_counter() - wall_before
+        cpu += time.process_time() - cpu_before
+        learnt += endless.BATCH_TOKENS
+        if not due or learnt < due[-1]:
+            continue
+        while due and learnt >= due[-1]:
+            due.pop()
+        looks.append(
+            {
+                "tokens": learnt,
+                "cpu": cpu,
+                "wall": wall,
+                "resident": process.memory_info().rss,
+                "words": len(model.vocabulary),
+                "waiting": model.vocabulary.candidates,
+                "rebuilds": model.noise.rebuilds,
+                **{name: model.counters[name] for name in ("evicted", "forgotten")},
+            }
+        )
+    return {"bound": memory_bound(model.config), "looks": looks}
+
+
+def continual(path: str, out: str) -> dict[str, Any]:
+    """Learn the first tenth, then measure a call for each further hundredth."""
+    import numpy as np
+
+    from stream_w2v import Word2Vec
+    from stream_w2v.stream import Batch
+    from tests.benchmarks.corpus import pieces
+
+    Word2Vec().learn_one(SENTENCE)
+    model = Word2Vec()
+    updates = []
+    for piece in pieces(path):
+        ends = np.flatnonzero(np.frombuffer(piece, dtype=np.uint8) == ord("\n")) + 1
+        batch = Batch(piece, ends)
+        cpu, wall = time.process_time(), time.perf_counter()
+        model.learn_batch(batch)
+        updates.append({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
     vectors = model.snapshot()
     vectors.save_word2vec_format(out, binary=True)
-    return {"words": len(vectors)}
+    return {"updates": updates[1:], "words": len(vectors)}
 
 
 def learn(path: str) -> dict[str, Any]:
@@ -150,5 +225,7 @@ if __name__ == "__main__":
         roofline=roofline,
         threads=threads,
         train=train,
+        soak=soak,
+        continual=continual,
         score=score,
     )

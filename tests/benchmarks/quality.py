@@ -15,6 +15,7 @@ from tests.benchmarks.turns import say, spread
 
 SIMILARITIES = {"WordSim353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}
 ANALOGIES = "questions-words.txt"
+SCORES = (*SIMILARITIES, "analogies")
 SEEDS = (1, 2, 3)
 SIDES: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("stream-w2v, defaults", "our_side", {}),
@@ -31,7 +32,8 @@ def _test_data() -> Path:
     return Path(spec.submodule_search_locations[0]) / "test" / "test_data"
 
 
-def _score(vectors: Path) -> dict[str, float]:
+def score(vectors: str | Path) -> dict[str, float]:
+    """Score a file of vectors by every set."""
     folder = _test_data()
     similarities = {name: str(folder / file) for name, file in SIMILARITIES.items()}
     analogies = str(folder / ANALOGIES)
@@ -51,18 +53,18 @@ def measure(setting: Setting) -> Section:
             made = work(
                 module, "train", path=str(setting.text), out=str(vectors), seed=seed, **options
             ).answer
-            scores[name].append({"words": made["words"], **_score(vectors)})
+            scores[name].append({"words": made["words"], **score(vectors)})
     rows = [
         [
             name,
-            *(spread([one[key] for one in found], ".3f") for key in (*SIMILARITIES, "analogies")),
+            *(spread([one[key] for one in found], ".3f") for key in SCORES),
             spread([one["words"] for one in found], ",.0f"),
         ]
         for name, found in scores.items()
     ]
     return Section(
         title="Quality of one pass",
-        columns=("", *SIMILARITIES, "analogies", "words with a vector"),
+        columns=("", *SCORES, "words with a vector"),
         rows=rows,
         notes=(
             f"{setting.corpus['frequent_types']:,} words of the text occur at least 5 times.",

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+# Equal only to itself, so that what two sections share can be cached by it.
+@dataclass(frozen=True, slots=True, eq=False)
 class Setting:
     """The text, and how long to measure.
 
@@ -22,6 +23,10 @@ class Setting:
         For whatever is written on the way; deleted at the end.
     pairs
         How often the two programs take turns.
+    soak_tokens
+        How much endless text is learnt.
+    peers
+        Where :mod:`tests.benchmarks.peers` finds an environment for each of them.
     quick
         Measure less of everything: to see that it works, not to quote.
     """
@@ -30,4 +35,6 @@ class Setting:
     corpus: Mapping[str, Any]
     folder: Path
     pairs: int
+    soak_tokens: int
+    peers: Path
     quick: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import sysconfig
+from functools import cache
 
 from tests.benchmarks.child import Run, run, work
 from tests.benchmarks.report import Section
@@ -19,7 +20,8 @@ def _command() -> list[str]:
     return [script]
 
 
-def runs(setting: Setting) -> Turns:
+@cache
+def _runs(setting: Setting) -> Turns:
     """Train from file to file by turns, each side as its users would."""
     text = str(setting.text)
     ours_out, theirs_out = (str(setting.folder / f"{name}.bin") for name in ("ours", "theirs"))
@@ -47,8 +49,9 @@ def _raw(turns: Turns) -> list[dict[str, dict[str, float]]]:
     ]
 
 
-def end_to_end(turns: Turns) -> Section:
+def end_to_end(setting: Setting) -> Section:
     """Compare how long they take, from the start of the process to its end."""
+    turns = _runs(setting)
     rows = []
     for title, clock in (("wall", "wall"), ("CPU, all threads", "cpu")):
         ours, theirs = ([getattr(one, clock) for one in side] for side in zip(*turns, strict=True))
@@ -71,8 +74,9 @@ def end_to_end(turns: Turns) -> Section:
     )
 
 
-def memory(setting: Setting, turns: Turns) -> Section:
+def memory(setting: Setting) -> Section:
     """Compare peak memory: of training alone, and of the same whole processes."""
+    turns = _runs(setting)
     say("memory: processes that only import, and that only train")
     text = str(setting.text)
     rows = []

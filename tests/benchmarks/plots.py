@@ -1,0 +1,106 @@
+"""The plots of the page, drawn from its raw figures: ``python -m tests.benchmarks.plots FIGURES``.
+
+A plot is a function from the raw figures of a section to a figure, and a line in ``PLOTS``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from tests.benchmarks.quality import SCORES
+from tests.benchmarks.soak import rates
+
+STYLE = {
+    # The same figures give the same bytes, and the text stays text.
+    "svg.hashsalt": "stream-w2v",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e0e0e0",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    # White also where the page is dark.
+    "figure.facecolor": "white",
+}
+
+
+def peers(raw: Mapping[str, Any]) -> Figure:
+    """Draw speed against quality, one panel for each set of questions."""
+    scored = {name: runs for name, runs in raw["runs"].items() if runs and SCORES[0] in runs[0]}
+    libraries = dict.fromkeys(name.split(",")[0] for name in scored)
+    colours = {library: f"C{number}" for number, library in enumerate(libraries)}
+    markers = {library: cycle("os^D") for library in libraries}
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(SCORES))
+    for name, runs in scored.items():
+        library = name.split(",")[0]
+        marker = next(markers[library])
+        speed = statistics.median(run["tokens_per_cpu"] for run in runs)
+        for panel, key in zip(panels, SCORES, strict=True):
+            value = statistics.median(run[key] for run in runs)
+            panel.plot(speed, value, marker, color=colours[library], label=name)
+    for panel, key in zip(panels, SCORES, strict=True):
+        panel.set(title=key, xscale="log", xlabel="tokens per CPU second")
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def soak(raw: Mapping[str, Any]) -> Figure:
+    """Draw what a long stream costs: flat, flat, logarithmic."""
+    looks = raw["looks"]
+    tokens = [look["tokens"] for look in looks]
+    evictions = raw["max_vocab_size"] // 10
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    speed, memory, noise = figure.subplots(1, 3)
+    speed.plot(tokens, rates(looks, "cpu"))
+    speed.set(title="tokens per CPU second")
+    speed.yaxis.set_major_formatter(EngFormatter(sep=""))
+    memory.plot(tokens, [look["resident"] / 2**20 for look in looks])
+    memory.set(title="resident memory, MiB")
+    noise.plot(tokens, [look["rebuilds"] for look in looks], label="all")
+    asked = [look["rebuilds"] - look["evicted"] // evictions for look in looks]
+    noise.plot(tokens, asked, "--", label="less one an eviction")
+    noise.set(title="noise tables built", xscale="log")
+    noise.legend(frameon=False)
+    for panel in (speed, memory, noise):
+        panel.set_ylim(0, 1.1 * max(panel.dataLim.ymax, 1))
+        panel.set_xlabel("tokens so far")
+        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    return figure
+
+
+PLOTS = {"peers": peers, "soak": soak}
+"""The section that each plot is of."""
+
+
+def draw(path: Path) -> dict[str, str]:
+    """Draw all plots that there are figures for, beside these; return their names by section."""
+    sections = json.loads(path.read_text(encoding="utf-8"))["sections"]
+    drawn = {}
+    with matplotlib.rc_context(STYLE):
+        for name in PLOTS.keys() & sections.keys():
+            out = path.with_name(f"{path.stem}-{name}.svg")
+            figure = PLOTS[name](sections[name]["raw"])
+            figure.savefig(out, metadata={"Date": None, "Creator": None})
+            drawn[name] = out.name
+    return drawn
+
+
+if __name__ == "__main__":
+    print(json.dumps(draw(Path(sys.argv[1]))))
