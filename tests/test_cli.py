@@ -185,8 +185,8 @@ def test_combine_and_refresh_reach_the_vectors(run: Run, files: Files, tmp_path:
     """For train and for export alike, which write the same vectors of the same model."""
     model = tmp_path / "m.safetensors"
     outputs = ["--save", model, "--vectors", tmp_path / "a.safetensors", "--quiet"]
-    options = ["--combine", "input", "--refresh"]
-    assert run("train", files.corpus, *SMALL, *options, *outputs).code == 0
+    replay, options = ["--replay-tokens", "500"], ["--combine", "input", "--refresh"]
+    assert run("train", files.corpus, *SMALL, *replay, *options, *outputs).code == 0
     loaded = Word2Vec.load(model)
     assert loaded.config.refresh_contexts == 500_000, "--refresh needs something to refresh from"
     assert run("export", model, tmp_path / "b.safetensors", *options).code == 0

@@ -114,13 +114,13 @@ def test_an_error_in_a_worker_ends_the_run() -> None:
     """It is raised where run was called, whatever the other workers do."""
 
     def tokenizer(text: str) -> list[str]:
-        if "w3" in text:
-            msg = "no w3"
+        if "fox 3 " in text:
+            msg = "no 3"
             raise ValueError(msg)
         return text.split()
 
     source = Listed(TEXTS)
-    with pytest.raises(ValueError, match="no w3"):
+    with pytest.raises(ValueError, match="no 3"):
         Trainer(model(workers=2, text=tokenizer), source).run()
     assert source.is_over()
 
