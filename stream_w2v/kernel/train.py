@@ -335,9 +335,7 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
             if c > 0:
                 addresses[c - 1] = rows_at[c - 1]
                 other_rates[c - 1] = input_rates[c - 1]
-            entering = c + window + _WINDOWS_AHEAD
-            if entering < n:
-                prefetch_row(rows_at[entering], stride)
+            entering = rows_at[min(c + window + _WINDOWS_AHEAD, n - 1)]
             low = max(0, c - radii[c])
             m = min(n - 1, c + radii[c]) - low
             inputs = addresses_at + 8 * low
@@ -353,13 +351,15 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
                 targets = targets_at + 4 * lane
                 if negative + 1 - block * WIDE > NARROW:
                     train_block(
-                        inputs, rates, m, six_addresses(outputs), six_addresses(following),
+                        inputs, rates, m, six_addresses(outputs),
+                        (*six_addresses(following), entering),
                         targets, weights_at + at, output_rates_at + at, errors_at, part_bytes,
                         row_bytes, half,
                     )  # fmt: skip
                 else:
                     train_block(
-                        inputs, rates, m, four_addresses(outputs), four_addresses(following),
+                        inputs, rates, m, four_addresses(outputs),
+                        (*four_addresses(following), entering),
                         targets, weights_at + at, output_rates_at + at, errors_at, part_bytes,
                         row_bytes, half,
                     )  # fmt: skip

@@ -108,7 +108,7 @@ def train_block(
     ys
         A tuple of the outputs' addresses, all different but for rows of weight 0.
     following
-        A tuple as long, of a window soon to come: its rows are asked for meanwhile.
+        A tuple of rows of windows soon to come: they are asked for meanwhile.
     targets, weights, output_rates
         float32 ``[BLOCK]``, aligned to 32 bytes: t_j, w_j and q_j.
     errors
