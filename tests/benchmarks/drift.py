@@ -222,8 +222,8 @@ def measure(setting: Setting) -> Section | None:
             "of a centre and a context are drawn from what comes next, each with its other words, "
             "once, and the same for all settings. Pairs with a word that came fewer than 5 times "
             "so far are left out, for nobody has a vector for it; a word that was evicted scores "
-            "0, so the lines with few rows are to be compared with each other. The standard error of "
-            "a difference on the drifting text is at most "
+            "0, so the lines with few rows are to be compared with each other. The standard error "
+            "of a difference on the drifting text is at most "
             f"{max(errors):.4f} (without those of few rows).",
             "*Fixed noise*: the loss of the objective, with 5 noise words by the counts of the "
             "whole text to the power 3/4. A model that trained with other noise is at a "
