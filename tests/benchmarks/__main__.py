@@ -158,8 +158,10 @@ def main() -> None:
                     report.add(name, section, machine.today(), _command(arguments))
         except ChildFailedError as error:
             sys.exit(str(error))
-    print(report.page.read_text(encoding="utf-8"))
-    say(f"written to {report.page}")
+    # There is none if every section that was asked for had to be left out.
+    if report.page.exists():
+        print(report.page.read_text(encoding="utf-8"))
+        say(f"written to {report.page}")
 
 
 if __name__ == "__main__":
