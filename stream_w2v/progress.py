@@ -38,7 +38,7 @@ class Report:
     position
         What else the source says about where it stands.
     loss
-        Mean loss of a pair of words; None if no window was looked at.
+        Mean loss of a pair of words before it was learnt; None if no window was looked at.
     """
 
     seconds: float
