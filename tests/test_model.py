@@ -355,6 +355,35 @@ def test_the_loss_falls_as_it_learns():
     assert 0 < mean < 0.6 * 6 * np.log(2)
 
 
+@pytest.mark.parametrize("vector_size", [1, 16, 100])
+def test_a_snapshot_is_the_rows_of_the_words(vector_size):
+    """Every word has the first numbers of its own row, its count and its text."""
+    model = Word2Vec(vector_size=vector_size, min_count=2, max_vocab_size=20)
+    # Words come and go, so rows are free, or not in the order in which words came.
+    for i in range(400):
+        model.learn_one(f"w{i // 9} w{i // 9 + 1} w{i % 3} grüße")
+    vocabulary = model.vocabulary
+    rows = vocabulary.rows()
+    wv = model.snapshot()
+    assert sorted(wv.index_to_key) == sorted(vocabulary.words(rows))
+    for word, row in zip(vocabulary.words(rows), rows.tolist(), strict=True):
+        expected = model._weights.input_vectors[row, :vector_size]
+        np.testing.assert_array_equal(wv[word], expected)
+        assert wv.get_vecattr(word, "count") == round(vocabulary.counts[row])
+
+
+@pytest.mark.parametrize("vector_size", [1, 16, 100])
+def test_a_snapshot_of_sums_adds_half_of_the_output_vectors(vector_size):
+    """``sum`` is the input vector and half the output vector."""
+    model = Word2Vec(vector_size=vector_size, min_count=1)
+    model.learn_many(["a b c d e f g"] * 20)
+    rows = model.vocabulary.rows()
+    ours, theirs = model._weights[:2]
+    wv = model.snapshot(combine="sum")
+    for word, row in zip(model.vocabulary.words(rows), rows.tolist(), strict=True):
+        np.testing.assert_array_equal(wv[word], (ours[row] + theirs[row] / 2)[:vector_size])
+
+
 def test_a_snapshot_has_the_words_by_falling_count():
     """Words, counts and vectors belong together, and the most frequent word comes first."""
     model = Word2Vec(vector_size=8, min_count=2, sample=0)
