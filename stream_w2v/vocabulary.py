@@ -70,8 +70,18 @@ class WordList(NamedTuple):
     @classmethod
     def of_size(cls, words: int, size: int) -> WordList:
         """Return room for so many words and bytes, in memory that is there already."""
-        kinds = (np.int64, np.float64, np.int64, np.int64)
-        return cls(*(touched(words, kind) for kind in kinds), touched(size, np.uint8))
+        return cls(
+            rows=touched(words, np.int64),
+            counts=touched(words, np.float64),
+            starts=touched(words, np.int64),
+            lengths=touched(words, np.int64),
+            text=touched(size, np.uint8),
+        )
+
+    def first(self, words: int, size: int) -> WordList:
+        """Return a view of so many words and bytes."""
+        rows, counts, starts, lengths, text = self
+        return WordList(rows[:words], counts[:words], starts[:words], lengths[:words], text[:size])
 
     def packed(self, order: NDArray[np.int64]) -> PackedWords:
         """Return the words alone, in an order."""
@@ -165,7 +175,7 @@ class Vocabulary:
             room = WordList.of_size(n, size)
             list_words(known, since, *room[:4])
         room.text[:size] = self.arrays.words[:size]
-        return WordList(*(array[:n] for array in room[:4]), room.text[:size])
+        return room.first(n, size)
 
     # Room, when the kernel asks for it.
 

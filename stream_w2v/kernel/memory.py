@@ -58,10 +58,9 @@ def reserved_zeros(count: int, kind: npt.DTypeLike, *, huge: bool = False) -> ND
 
 
 def touched(count: int, kind: npt.DTypeLike, *, huge: bool = False) -> NDArray[Any]:
-    """Return ``count`` elements in memory that is there already: to get it may take longer than
-    to fill it.
+    """Return ``count`` zeros in memory that is there already.
 
-    Parameters are those of :func:`reserved_zeros`.
+    To get new memory takes longer than to fill it. Parameters are those of :func:`reserved_zeros`.
     """
     array = reserved_zeros(count, kind, huge=huge)
     array.fill(0)

@@ -107,9 +107,7 @@ def _watch_lock(model: Any) -> list[float]:
 
 
 def _gaps(model: Any, combine: str) -> dict[str, float]:
-    """Learn one record after the other; return the longest time one took, with a snapshot taken
-    beside it and without.
-    """
+    """Return the longest time that a record takes, with a snapshot beside it and without."""
     record = "ba be bi bo bu ca ce ci co cu"
     longest = {}
     for name in ("at_rest", "gap"):
