@@ -130,6 +130,7 @@ class Word2Vec:
         self._training = 0
         self._wanted = 0
         self._broken = False
+        self._released = False
 
     # Learning.
 
@@ -287,6 +288,9 @@ class Word2Vec:
         if self._broken:
             msg = "learning was broken off inside a record: load the model's last save"
             raise BrokenModelError(msg)
+        if self._released:
+            msg = "the model was released, its memory is that of its vectors: save it before"
+            raise BrokenModelError(msg)
 
     def _count(self, block: TokenBlock) -> None:
         counters = self._counters[0]
@@ -377,6 +381,19 @@ class Word2Vec:
             If ``combine`` is something else, or there is to be a refresh and the model keeps
             nothing for it (``refresh_contexts``, ``replay_tokens``).
         """
+        return self._take(combine, refresh, since)
+
+    def release(self, *, combine: str = DEFAULT_COMBINATION, refresh: bool = False) -> KeyedVectors:
+        """Return the last snapshot, in the model's own memory instead of new.
+
+        That ends the model: it can still be asked for its counters and its words, and no more.
+        See :meth:`snapshot` for the parameters and what is raised.
+        """
+        return self._take(combine, refresh, last=True)
+
+    def _take(
+        self, combine: str, refresh: bool, since: int = 0, *, last: bool = False
+    ) -> KeyedVectors:
         if combine not in COMBINATIONS:
             msg = f"combine must be one of {', '.join(COMBINATIONS)}, not {combine!r}"
             raise ConfigError(msg)
@@ -387,15 +404,21 @@ class Word2Vec:
         vocabulary, share = self.vocabulary, np.float32(OUTPUT_SHARE)
         many = len(vocabulary.rows(since)) + _NEW_WORDS
         words = WordList.of_size(many, vocabulary.words_end + _NEW_WORDS * MAX_WORD_BYTES // 8)
-        room = _room(many, self.config.vector_size)
+        size = self.config.vector_size
+        room = _room(0 if last else many, size)
         # A first call compiles, or at least loads.
         gather_sums(*self._weights[:2], words.rows[:0], share, room[:0])
         gather(self._weights.input_vectors, words.rows[:0], room[:0])
         with self._whole():
             words = vocabulary.list_words(words, since)
             rows = words.rows
-            if len(rows) > len(room):
-                room = _room(len(rows), self.config.vector_size)
+            if last:
+                # No row moves to where one stands that is still to be read.
+                self._released = True
+                room = self._weights.input_vectors.reshape(-1)[: len(rows) * size]
+                room = room.reshape(len(rows), size)
+            elif len(rows) > len(room):
+                room = _room(len(rows), size)
             vectors = room[: len(rows)]
             increment = vocabulary.increment
             if not refresh and combine == "input":
@@ -403,7 +426,7 @@ class Word2Vec:
             elif not refresh:
                 gather_sums(*self._weights[:2], rows, share, vectors)
             else:
-                weights = self._settled()
+                weights = self._settled(self._weights if last else None)
                 gather(weights.input_vectors, rows, vectors)
                 if self.config.refresh_contexts:
                     refresh_rows(
@@ -413,19 +436,22 @@ class Word2Vec:
                     )  # fmt: skip
                 if combine == "sum":
                     gather_more(weights.output_vectors, rows, share, vectors)
+            if last:
+                self._weights = self._weights._replace(output_vectors=_room(0, size))
         order = np.argsort(-words.counts, kind="stable")
         reorder(vectors, order.copy())
         counts = np.rint(words.counts[order] / increment)
         return KeyedVectors(words.packed(order), vectors, counts)
 
-    def _settled(self) -> Weights:
-        """Return a copy of the weights that has caught up with the replay."""
+    def _settled(self, copy: Weights | None) -> Weights:
+        """Return weights that have caught up with the replay: those given, or else a copy."""
         if not self.config.replay_tokens:
             return self._weights
-        end = self.vocabulary.rows_end
-        copy = reserved_weights(end, self._weights.input_vectors.shape[1])
-        for ours, theirs in zip(copy, self._weights, strict=True):
-            ours[:] = theirs[:end]
+        if copy is None:
+            end = self.vocabulary.rows_end
+            copy = reserved_weights(end, self._weights.input_vectors.shape[1])
+            for ours, theirs in zip(copy, self._weights, strict=True):
+                ours[:] = theirs[:end]
         space = self._aside()
         kernel.catch_up(
             self.vocabulary.arrays, self.noise.arrays, copy, self._replay.arrays, space.scratch,
