@@ -8,6 +8,7 @@ from stream_w2v.kernel.contexts import WAYS
 from stream_w2v.kernel.lookup import ROW
 from stream_w2v.kernel.memory import stride_of
 from stream_w2v.model import Word2Vec
+from stream_w2v.replay import ring_tokens
 from stream_w2v.vocabulary import candidate_slots, table_slots, text_bytes
 
 _FREE, _SLOT, _CANDIDATE = 4, 8, 8 + 4
@@ -47,7 +48,7 @@ def memory_bound(config: Config) -> int:
 def _kept_bytes(config: Config) -> int:
     """Return the bytes of the replay, and of the rare words' contexts."""
     buckets = context_buckets(config.refresh_contexts)
-    return 4 * config.replay_tokens + (WAYS * CONTEXT_BYTES + 1) * buckets
+    return 4 * ring_tokens(config.replay_tokens) + (WAYS * CONTEXT_BYTES + 1) * buckets
 
 
 def _row_bytes(config: Config) -> int:

@@ -48,7 +48,7 @@ _GATHERED_BYTES = 1 << 18
 
 COMBINATIONS = ("input", "sum")
 
-DEFAULT_COMBINATION = "input"
+DEFAULT_COMBINATION = "sum"
 
 OUTPUT_SHARE = 0.5
 """How much of the output vector ``sum`` adds."""
@@ -220,45 +220,55 @@ class Word2Vec:
 
     def _learn_beside(self, block: TokenBlock, space: Workspace) -> None:
         """Learn while other threads do: one counts at a time, all train."""
-        cursor = space.scratch.cursor[0]
-        counters = space.counters[0]
         status = -1
         try:
             while status != DONE:
-                with self._lock:
-                    self._still.wait_for(lambda: self._wanted == 0)
-                    self._check_whole()
-                    # Meanwhile another thread may have evicted words of a piece counted in part.
-                    cursor["changed"] = cursor["word"] > 0
-                    status = kernel.prepare(
-                        block.tokens, block.pieces, *self._state(), space.scratch, space.plan,
-                        self._options, self._counters,
-                    )  # fmt: skip
-                    if status != ROWS_FULL:
-                        self._make_room(status)
-                    elif not cursor["planned"]:
-                        # Rows go to other words only when nobody trains them.
-                        self._wait_until_still()
-                        if self.vocabulary.full:
-                            self._make_room(status)
-                        continue
-                    self._training += 1
-                before = counters.copy()
-                kernel.train(
-                    self.noise.arrays, self._weights, space.scratch, space.plan, space.private,
-                    self._options, space.counters,
-                )  # fmt: skip
-                with self._lock:
-                    self._training -= 1
-                    for name in ("windows", "loss", "loss_pairs"):
-                        self._counters[0][name] += counters[name] - before[name]
-                    self._still.notify_all()
+                status = self._prepare(block, space)
+                self._train(space)
         except BaseException:
             # What was counted may not have been trained.
             self._broken = True
             raise
         with self._lock:
             self._count(block)
+
+    def _prepare(self, block: TokenBlock, space: Workspace) -> int:
+        """Count as much of a block as there is room for, and plan its training."""
+        cursor = space.scratch.cursor[0]
+        with self._lock:
+            self._still.wait_for(lambda: self._wanted == 0)
+            self._check_whole()
+            # Meanwhile another thread may have evicted words of a piece counted in part.
+            cursor["changed"] = cursor["word"] > 0
+            status: int = kernel.prepare(
+                block.tokens, block.pieces, *self._state(), space.scratch, space.plan,
+                self._options, self._counters,
+            )  # fmt: skip
+            if status != ROWS_FULL:
+                self._make_room(status)
+            elif not cursor["planned"]:
+                # Rows go to other words only when nobody trains them.
+                self._wait_until_still()
+                if self.vocabulary.full:
+                    self._make_room(status)
+            self._training += 1
+        return status
+
+    def _train(self, space: Workspace) -> None:
+        """Train what is planned."""
+        counters = space.counters[0]
+        before = counters.copy()
+        try:
+            kernel.train(
+                self.noise.arrays, self._weights, space.scratch, space.plan, space.private,
+                self._options, space.counters,
+            )  # fmt: skip
+        finally:
+            with self._lock:
+                self._training -= 1
+                for name in ("windows", "loss", "loss_pairs"):
+                    self._counters[0][name] += counters[name] - before[name]
+                self._still.notify_all()
 
     def _state(self) -> tuple[Any, ...]:
         return (
@@ -394,9 +404,7 @@ class Word2Vec:
     def _take(
         self, combine: str, refresh: bool, since: int = 0, *, last: bool = False
     ) -> KeyedVectors:
-        if combine not in COMBINATIONS:
-            msg = f"combine must be one of {', '.join(COMBINATIONS)}, not {combine!r}"
-            raise ConfigError(msg)
+        check_combination(combine)
         if refresh and not (self.config.refresh_contexts or self.config.replay_tokens):
             msg = "there is nothing to refresh from: set refresh_contexts, or replay_tokens"
             raise ConfigError(msg)
@@ -543,6 +551,13 @@ class Word2Vec:
         self._replay.restore(tensors, end)
         for name in COUNTERS.names or ():
             self._counters[name] = tensors[f"counters.{name}"]
+
+
+def check_combination(combine: str) -> None:
+    """Refuse a combination of vectors that is not known."""
+    if combine not in COMBINATIONS:
+        msg = f"combine must be one of {', '.join(COMBINATIONS)}, not {combine!r}"
+        raise ConfigError(msg)
 
 
 def _encode(text: TextRecord) -> bytes:

@@ -19,7 +19,7 @@ class Replay:
 
     def __init__(self, config: Config) -> None:
         self.arrays = Ring(
-            tokens=reserved_zeros(config.replay_tokens, np.int32),
+            tokens=reserved_zeros(ring_tokens(config.replay_tokens), np.int32),
             places=np.zeros(1 + config.replay_passes, dtype=np.int64),
         )
 
@@ -70,3 +70,8 @@ class Replay:
         if len(tokens):
             tokens[self._slots(places)] = saved
         self.arrays.places[:] = places
+
+
+def ring_tokens(replay_tokens: int) -> int:
+    """Return how many tokens the ring holds: also the piece that is being written."""
+    return replay_tokens + PIECE_TOKENS if replay_tokens else 0

@@ -16,6 +16,11 @@ from stream_w2v.kernel import rates
 DEFAULT_RATES = {"per-row": 0.2, "linear": 0.05, "inverse-sqrt": 0.05, "constant": 0.025}
 """First rate when the config names none. 0.2 is a rate for a row that has learnt nothing."""
 
+REPLAY_RATE = 0.14
+"""First per-row rate where tokens are trained again: a word's first contexts come several times,
+and with 0.2 they weighed too much (SimLex-999 .274 instead of .281 on 17 M tokens, three times
+again)."""
+
 PER_ROW_SLOPE = 0.1
 """b of the per-row rate: a row's rate has halved after about 130 windows. Chosen on 17 M tokens
 of Wikipedia together with the power 3/4, on a broad optimum."""
@@ -58,6 +63,8 @@ class Schedule:
     def from_config(cls, config: Config) -> Schedule:
         """Return the schedule that a config asks for."""
         rate = config.learning_rate or DEFAULT_RATES[config.schedule]
+        if config.replay_tokens and config.schedule == "per-row":
+            rate = config.learning_rate or REPLAY_RATE
         tokens = config.total_tokens if config.schedule == "linear" else INVERSE_SQRT_TOKENS
         return cls(
             code=_CODES[config.schedule],

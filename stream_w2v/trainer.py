@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from stream_w2v.errors import ConfigError, EmptyVocabularyError
-from stream_w2v.model import DEFAULT_COMBINATION, Word2Vec
+from stream_w2v.model import DEFAULT_COMBINATION, Word2Vec, check_combination
 from stream_w2v.stream import Batch, Positions, Sink, Source
 from stream_w2v.text import TokenBlock
 from stream_w2v.workers import Workers
@@ -81,7 +81,7 @@ class Trainer:
     Raises
     ------
     ConfigError
-        If ``snapshot_every`` is not positive.
+        If ``snapshot_every`` is not positive, or ``combine`` not known.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Trainer:
         if snapshot_every is not None and not snapshot_every > 0:
             msg = f"snapshot_every must be more than 0 seconds, not {snapshot_every}"
             raise ConfigError(msg)
+        check_combination(combine)
         self.model = model
         self.source = source
         self.sinks = tuple(sinks)

@@ -254,7 +254,7 @@ class NaiveWord2Vec:
         self, *, vector_size=100, window=5, negative=5, min_count=5, sample=1e-3,
         ns_exponent=0.75, noise_staleness=0.05, max_vocab_size=1_000_000,
         max_candidates=3_000_000, half_life=None, schedule="per-row", learning_rate=None,
-        min_learning_rate=0.0, total_tokens=None, seed=1, replay_tokens=0, replay_passes=2,
+        min_learning_rate=0.0, total_tokens=None, seed=1, replay_tokens=0, replay_passes=3,
         replay_sample=1e-4, refresh_contexts=0, hash_word=hash_word,
     ):  # fmt: skip
         self.vector_size, self.window, self.negative = vector_size, window, negative
@@ -262,6 +262,8 @@ class NaiveWord2Vec:
         self.ns_exponent, self.noise_staleness = ns_exponent, noise_staleness
         self.max_vocab_size, self.max_candidates = max_vocab_size, max_candidates
         self.half_life = half_life
+        if replay_tokens and schedule == "per-row":
+            learning_rate = learning_rate or 0.14
         self.rate_options = (schedule, learning_rate, min_learning_rate)
         self.total_tokens = total_tokens
         self.replay_tokens, self.replay_passes = replay_tokens, replay_passes
@@ -287,8 +289,8 @@ class NaiveWord2Vec:
         self.inputs, self.outputs = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.input_windows, self.output_windows = np.zeros(shape[0]), np.zeros(shape[0])
         self.counters = dict.fromkeys(
-            ("pieces", "replays", "records", "words", "kept", "windows", "loss", "loss_pairs", "evicted",
-             "forgotten"), 0)  # fmt: skip
+            ("pieces", "replays", "records", "words", "kept", "windows", "loss", "loss_pairs",
+             "evicted", "forgotten"), 0)  # fmt: skip
 
     @property
     def rows_end(self):
@@ -438,7 +440,7 @@ class NaiveWord2Vec:
         for k in range(1, self.replay_passes + 1):
             passed = sum(map(len, self.ring[: self.passed[k - 1]]))
             if self.replay_tokens and written - passed > (
-                (self.replay_tokens - 4096) * k // self.replay_passes
+                self.replay_tokens * k // self.replay_passes
             ):
                 return k
         return None

@@ -169,6 +169,8 @@ def test_train_takes_every_option_by_its_name(run: Run, files: Files, tmp_path: 
         "ns_exponent": 0.5, "noise_staleness": 0.1, "max_vocab_size": 20, "max_candidates": 30,
         "half_life": 5000.0, "schedule": "linear", "learning_rate": 0.1,
         "min_learning_rate": 0.01, "total_tokens": 4000, "text": "whitespace", "seed": 7,
+        "workers": 2, "replay_tokens": 1000, "replay_passes": 2, "replay_sample": 0.01,
+        "refresh_contexts": 100,
     }  # fmt: skip
     assert sorted(given) == sorted(field.name for field in dataclasses.fields(Config))
     options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
@@ -177,6 +179,59 @@ def test_train_takes_every_option_by_its_name(run: Run, files: Files, tmp_path: 
     assert result.code == 0
     assert "words evicted" in result.err
     assert Word2Vec.load(model).config == Config(**given)
+
+
+def test_combine_and_refresh_reach_the_vectors(run: Run, files: Files, tmp_path: Path) -> None:
+    """For train and for export alike, which write the same vectors of the same model."""
+    model = tmp_path / "m.safetensors"
+    outputs = ["--save", model, "--vectors", tmp_path / "a.safetensors", "--quiet"]
+    replay, options = ["--replay-tokens", "500"], ["--combine", "input", "--refresh"]
+    assert run("train", files.corpus, *SMALL, *replay, *options, *outputs).code == 0
+    loaded = Word2Vec.load(model)
+    assert loaded.config.refresh_contexts == 500_000, "--refresh needs something to refresh from"
+    assert run("export", model, tmp_path / "b.safetensors", *options).code == 0
+    expected = loaded.snapshot(combine="input", refresh=True)
+    for name in ("a", "b"):
+        written = KeyedVectors.load(tmp_path / f"{name}.safetensors")
+        assert written.index_to_key == expected.index_to_key
+        assert np.array_equal(written.vectors, expected.vectors)
+    assert not np.array_equal(expected.vectors, loaded.snapshot(combine="input").vectors)
+    assert run("export", model, tmp_path / "c.safetensors").code == 0
+    written = KeyedVectors.load(tmp_path / "c.safetensors")
+    assert np.array_equal(written.vectors, loaded.snapshot(combine="sum").vectors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["export", "{model}", "x.txt", "--combine", "mean"],
+            "combine must be one of input, sum, not 'mean'",
+        ),
+        (
+            ["export", "{vectors}", "x.txt", "--refresh"],
+            "{vectors} holds vectors only: --combine and --refresh need a saved model",
+        ),
+        (
+            ["export", "{model}", "x.txt", "--refresh"],
+            "there is nothing to refresh from: set refresh_contexts, or replay_tokens",
+        ),
+        (
+            ["train", "{corpus}", "--vectors", "x.txt", "--combine", "both"],
+            "combine must be one of input, sum, not 'both'",
+        ),
+    ],
+)
+def test_what_cannot_be_combined_or_refreshed_is_refused(
+    run: Run, files: Files, arguments: list[str], message: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Before anything is read or written, and the exit code is 2."""
+    monkeypatch.chdir(tmp_path)
+    names = files._asdict()
+    result = run(*(argument.format(**names) for argument in arguments))
+    assert error_of(result, 2) == message.format(**names)
+    assert names_in(tmp_path) == []
 
 
 def test_train_json_is_one_object_on_standard_output(
@@ -235,7 +290,7 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
         (["{corpus}"], "nothing would be kept: give --vectors OUT or --save MODEL"),
         (
             ["{corpus}", "--save", "m", "--format", "tsv"],
-            "--format and --vectors-every are about --vectors, which is not given",
+            "--format, --vectors-every and --refresh are about --vectors, which is not given",
         ),
         (
             ["{corpus}", "--save", "{tmp}/m.bin", "--vectors", "{tmp}/./m.bin"],

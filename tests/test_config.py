@@ -26,6 +26,11 @@ RANGES = {
     "min_learning_rate": (0.0, 10.0),
     "total_tokens": (1, 2**62),
     "seed": (0, 2**63 - 1),
+    "workers": (1, 256),
+    "replay_tokens": (0, 100_000_000_000),
+    "replay_passes": (1, 100),
+    "replay_sample": (0.0, 1.0),
+    "refresh_contexts": (0, 1_000_000_000),
 }
 INTEGERS = [name for name, (low, _) in RANGES.items() if isinstance(low, int)]
 NUMBERS = [name for name in RANGES if name not in INTEGERS]
@@ -108,7 +113,7 @@ def test_only_some_options_may_be_none(name):
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16])
 def test_integers_of_numpy_are_accepted_and_become_python_ones(kind):
     """What np.arange yields may be an option, and can be saved."""
-    config = Config(**{name: kind(1000) for name in INTEGERS})
+    config = Config(**{name: kind(min(1000, RANGES[name][1])) for name in INTEGERS})
     for name in INTEGERS:
         assert type(getattr(config, name)) is int
     json.dumps(config.to_dict())

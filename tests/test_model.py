@@ -40,7 +40,8 @@ CORPUS = Path(__file__).parent.parent / "examples" / "data" / "wikipedia.txt.xz"
 
 HARD = {
     "vector_size": 19, "window": 4, "negative": 7, "min_count": 2, "sample": 0.01,
-    "max_vocab_size": 120, "max_candidates": 100,
+    "max_vocab_size": 120, "max_candidates": 100, "replay_tokens": 8_000,
+    "refresh_contexts": 300,
 }  # fmt: skip
 """Options under which everything that can happen does, on the stream below."""
 
@@ -119,9 +120,11 @@ def as_tokens_and_text(model: Word2Vec, records: list) -> None:
 
 def with_snapshots(model: Word2Vec, records: list) -> None:
     """Look at everything that can be looked at after every record."""
-    for record in records:
+    for i, record in enumerate(records):
         model.learn_one(record)
         model.snapshot()
+        if i % 50 == 49:
+            model.snapshot(combine="sum", refresh=True, since=i)
         assert model.learning_rate > 0
         assert model.counters["records"] == model.records
         model.noise.draw(3, seed=1) if len(model.vocabulary) else None
@@ -290,7 +293,7 @@ def test_another_seed_gives_other_vectors_and_the_same_words():
     assert state_of(first) == state_of(same)
     differing = {name for name, value in state_of(first).items() if state_of(other)[name] != value}
     assert differing == {
-        "weights.input_vectors", "weights.output_vectors", "weights.input_windows",
+        "contexts.rows", "weights.input_vectors", "weights.output_vectors", "weights.input_windows",
         "weights.output_windows", "counters.kept", "counters.windows", "counters.loss",
         "counters.loss_pairs",
     }  # fmt: skip
@@ -356,32 +359,22 @@ def test_the_loss_falls_as_it_learns():
 
 
 @pytest.mark.parametrize("vector_size", [1, 16, 100])
-def test_a_snapshot_is_the_rows_of_the_words(vector_size):
-    """Every word has the first numbers of its own row, its count and its text."""
+def test_a_snapshot_is_right_at_any_vector_size(vector_size):
+    """Vectors that fill no whole register are copied whole, from rows that are not in order."""
     model = Word2Vec(vector_size=vector_size, min_count=2, max_vocab_size=20)
     # Words come and go, so rows are free, or not in the order in which words came.
     for i in range(400):
         model.learn_one(f"w{i // 9} w{i // 9 + 1} w{i % 3} grüße")
-    vocabulary = model.vocabulary
+    vocabulary, weights = model.vocabulary, model._weights
     rows = vocabulary.rows()
-    wv = model.snapshot()
-    assert sorted(wv.index_to_key) == sorted(vocabulary.words(rows))
-    for word, row in zip(vocabulary.words(rows), rows.tolist(), strict=True):
-        expected = model._weights.input_vectors[row, :vector_size]
-        np.testing.assert_array_equal(wv[word], expected)
-        assert wv.get_vecattr(word, "count") == round(vocabulary.counts[row])
-
-
-@pytest.mark.parametrize("vector_size", [1, 16, 100])
-def test_a_snapshot_of_sums_adds_half_of_the_output_vectors(vector_size):
-    """``sum`` is the input vector and half the output vector."""
-    model = Word2Vec(vector_size=vector_size, min_count=1)
-    model.learn_many(["a b c d e f g"] * 20)
-    rows = model.vocabulary.rows()
-    ours, theirs = model._weights[:2]
+    words = vocabulary.words(rows)
+    inputs, outputs = weights.input_vectors[rows, :vector_size], weights.output_vectors[rows]
+    np.testing.assert_array_equal(model.snapshot(combine="input")[words], inputs)
     wv = model.snapshot(combine="sum")
-    for word, row in zip(model.vocabulary.words(rows), rows.tolist(), strict=True):
-        np.testing.assert_array_equal(wv[word], (ours[row] + theirs[row] / 2)[:vector_size])
+    np.testing.assert_array_equal(wv[words], inputs + outputs[:, :vector_size] / 2)
+    assert sorted(wv.index_to_key) == sorted(words)
+    counts = [wv.get_vecattr(word, "count") for word in words]
+    assert counts == np.rint(vocabulary.counts[rows]).tolist()
 
 
 @pytest.mark.parametrize("combine", ["input", "sum"])
@@ -420,13 +413,67 @@ def test_a_snapshot_has_the_words_by_falling_count():
     """Words, counts and vectors belong together, and the most frequent word comes first."""
     model = Word2Vec(vector_size=8, min_count=2, sample=0)
     model.learn_many(["c b a", "b a d", "a"])
-    wv = model.snapshot()
+    wv = model.snapshot(combine="input")
     assert wv.index_to_key == ["a", "b"]
     assert [wv.get_vecattr(word, "count") for word in "ab"] == [3, 2]
     tensors = model.tensors()
     rows = dict(zip(model.vocabulary.words(model.vocabulary.rows()), range(2), strict=True))
     for word, row in rows.items():
         np.testing.assert_array_equal(wv[word], tensors["weights.input_vectors"][row, :8])
+
+
+def test_a_snapshot_is_the_rows_of_the_words():
+    """Of many words in any order each has its own row, and nothing beyond the vector size."""
+    model = Word2Vec(**HARD)
+    model.learn_many(STREAM[:100])
+    wv = model.snapshot(combine="input")
+    assert wv.counts is not None
+    assert wv.counts.tolist() == sorted(wv.counts.tolist(), reverse=True)
+    rows = model.vocabulary.rows()
+    words = model.vocabulary.words(rows)
+    vectors = model.tensors()["weights.input_vectors"][rows, : HARD["vector_size"]]
+    assert wv.vectors.shape == vectors.shape
+    np.testing.assert_array_equal(wv[words], vectors)
+
+
+def test_a_snapshot_of_sums_adds_half_of_the_output_vectors():
+    """That is the default."""
+    model = Word2Vec(**HARD)
+    model.learn_many(STREAM[:100])
+    rows, size = model.vocabulary.rows(), HARD["vector_size"]
+    words = model.vocabulary.words(rows)
+    tensors = model.tensors()
+    expected = (
+        tensors["weights.input_vectors"][rows, :size]
+        + np.float32(0.5) * tensors["weights.output_vectors"][rows, :size]
+    )
+    np.testing.assert_allclose(model.snapshot()[words], expected, rtol=1e-6)
+    np.testing.assert_array_equal(model.snapshot()[words], model.snapshot(combine="sum")[words])
+
+
+def test_a_snapshot_since_the_last_has_every_word_whose_vector_changed():
+    """Words that were not seen are left out; those that are have the vectors that all have."""
+    model = Word2Vec(**{**HARD, "max_vocab_size": 5000})
+    model.learn_many(STREAM[:100])
+    before, since = model.snapshot(combine="input"), model.counters["pieces"]
+    model.learn_many(STREAM[100:140])
+    after = model.snapshot(combine="input")
+    some = model.snapshot(combine="input", since=since)
+    assert 0 < len(some) < len(after)
+    np.testing.assert_array_equal(some.vectors, after[some.index_to_key])
+    for word in set(after) - set(some):
+        np.testing.assert_array_equal(before[word], after[word], err_msg=word)
+    assert len(model.snapshot(since=model.counters["pieces"])) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"combine": "mean"}, "input, sum"), ({"refresh": True}, "set refresh_contexts")],
+)
+def test_a_snapshot_that_cannot_be_is_refused(options, message):
+    """Neither a combination that is not known, nor a refresh from nothing."""
+    with pytest.raises(ConfigError, match=message):
+        Word2Vec(vector_size=4).snapshot(**options)
 
 
 def test_a_snapshot_never_changes():
@@ -654,18 +701,19 @@ def test_a_golden_run():
     for name in (
         "rows.hash", "rows.stamp", "rows.count", "rows.free", "vocabulary.words",
         "candidates.hash", "candidates.count", "weights.input_windows", "weights.output_windows",
-        "noise.table", "counters.kept", "counters.windows", "counters.loss_pairs",
+        "noise.table", "replay.tokens", "contexts.keys", "counters.kept", "counters.windows",
+        "counters.loss_pairs",
     ):  # fmt: skip
         digest.update(np.ascontiguousarray(tensors[name]).tobytes())
     assert digest.hexdigest() == GOLDEN_DIGEST
 
 
-GOLDEN_DIGEST = "702095d9637b69719ca524fdaa9af01d27cf8dc937b8f7df480b49f99b5a760c"
+GOLDEN_DIGEST = "a698583e549c0312ae6c911727885137beb34115f47f222af896ab075d7b727a"
 GOLDEN_WORDS = ["w1", "w2", "w3"]
 GOLDEN_VECTORS = [
-    [-0.36047, -0.44831, 0.69129],
-    [-0.18176, -0.20271, 0.35258],
-    [-0.03158, -0.03172, 0.03183],
+    [-0.20614999532699585, -0.3102799952030182, 0.4041599929332733],
+    [-0.06789000332355499, -0.08141999691724777, 0.14422999322414398],
+    [-0.02710999920964241, -0.026489999145269394, 0.019139999523758888],
 ]
 
 

@@ -95,6 +95,45 @@ def test_a_run_learns_what_the_model_learns_alone() -> None:
     assert 0 < totals.seconds < 60
 
 
+def test_several_workers_learn_every_record_once() -> None:
+    """The positions after the run are those after all of them, and the words are the same."""
+    alone, trained, sink = model(), model(workers=3), Kept()
+    alone.learn_many(TEXTS)
+    trainer = Trainer(trained, Listed(TEXTS), [sink], snapshot_every=1e-6)
+    totals = trainer.run()
+    assert (totals.records, totals.words) == (len(TEXTS), 10 * len(TEXTS))
+    assert trainer.positions == {"listed": len(TEXTS)}
+    assert len(sink.snapshots) > 1
+    last = sink.snapshots[-1]
+    expected = alone.snapshot()
+    for word in expected:
+        assert last.get_vecattr(word, "count") == expected.get_vecattr(word, "count")
+
+
+def test_an_error_in_a_worker_ends_the_run() -> None:
+    """It is raised where run was called, whatever the other workers do."""
+
+    def tokenizer(text: str) -> list[str]:
+        if "fox 3 " in text:
+            msg = "no 3"
+            raise ValueError(msg)
+        return text.split()
+
+    source = Listed(TEXTS)
+    with pytest.raises(ValueError, match="no 3"):
+        Trainer(model(workers=2, text=tokenizer), source).run()
+    assert source.is_over()
+
+
+def test_snapshots_are_combined_and_refreshed_as_asked() -> None:
+    """The sinks get what the model's own snapshot is, with the same options."""
+    for options in ({"combine": "input"}, {"combine": "sum", "refresh": True}):
+        learner, sink = model(replay_tokens=50, refresh_contexts=100), Kept()
+        Trainer(learner, Listed(TEXTS), [sink], **options).run()
+        expected = learner.snapshot(**options)
+        np.testing.assert_array_equal(sink.snapshots[0].vectors, expected.vectors)
+
+
 def test_totals_are_those_of_the_run_not_of_the_model() -> None:
     """A model that had learnt before counts on; the totals start at 0."""
     learner = model()

@@ -234,7 +234,7 @@ def test_the_replay_equals_the_twin(replay_passes):
     """Each pass trains the same pieces after the same ones, while words are evicted."""
     records = corpus(13, 250, words=60, longest=160)
     options = {
-        "replay_tokens": 10_000, "replay_passes": replay_passes, "replay_sample": 0.01,
+        "replay_tokens": 6_000, "replay_passes": replay_passes, "replay_sample": 0.01,
         "vector_size": 3, "window": 1, "negative": 1, "max_vocab_size": 50, "sample": 0.001,
     }  # fmt: skip
     model, twin = learn_both(records, every=60, **options)
@@ -248,12 +248,12 @@ def test_a_refreshed_snapshot_equals_the_twin(negative):
     """The copy catches up with the replay, then learns rare words' contexts, as the twin does."""
     records = corpus(14, 120, words=200, longest=160)
     options = {
-        "replay_tokens": 10_000, "refresh_contexts": 5000, "negative": negative, "window": 3,
+        "replay_tokens": 6_000, "refresh_contexts": 5000, "negative": negative, "window": 3,
         "vector_size": 5, "min_count": 2, "sample": 0.001, "replay_sample": 0.001,
     }  # fmt: skip
     model, twin = learn_both(records, every=1000, **options)
     before = {name: tensor.copy() for name, tensor in model.tensors().items()}
-    vectors = model.snapshot(refresh=True)
+    vectors = model.snapshot(combine="input", refresh=True)
     for name, tensor in model.tensors().items():
         np.testing.assert_array_equal(tensor, before[name], err_msg="the model is as it was")
     late = copy.deepcopy(twin)
@@ -287,6 +287,8 @@ options = st.fixed_dictionaries(
         "total_tokens": st.just(200),
         "seed": st.sampled_from([0, 1, 2**63 - 1]),
         "refresh_contexts": st.sampled_from([0, 0, 30, 1000]),
+        "replay_tokens": st.sampled_from([0, 0, 1, 100]),
+        "replay_passes": st.integers(1, 3),
     }
 )
 

@@ -240,7 +240,7 @@ def test_memory_does_not_grow_once_the_vocabulary_is_full(half_life):
     )
 
     def used() -> int:
-        arrays = [*model.vocabulary.arrays, *model.noise.arrays, *model._weights, *model._scratch]
+        arrays = [*model.vocabulary.arrays, *model.noise.arrays, *model._weights]
         return sum(array.nbytes for array in arrays)
 
     def learn(first: int, last: int) -> None:
@@ -305,8 +305,11 @@ def test_restored_is_what_was_saved(records, min_count):
         np.testing.assert_array_equal(other.tensors()[name], array, err_msg=name)
 
 
+SAVED = Config(**SMALL, min_count=1, max_vocab_size=10, replay_tokens=20, refresh_contexts=16)
+
+
 def saved():
-    model = Word2Vec(**SMALL, min_count=1, max_vocab_size=10)
+    model = Word2Vec(SAVED)
     model.learn_many(f"w{i} w{i + 1}" for i in range(30))
     model.learn_many(["waits"])
     return {name: array.copy() for name, array in model.tensors().items()}
@@ -328,14 +331,25 @@ def saved():
         ("noise.size", 0, 11),
         ("noise.size", 0, -1),
         ("noise.table", 0, 11),
+        ("replay.tokens", 0, 20),
+        ("replay.tokens", 0, -3),
+        ("replay.tokens", -1, 0),
+        ("replay.places", 0, 10**6),
+        ("replay.places", 1, -1),
+        ("contexts.slots", 0, -1),
+        ("contexts.slots", 0, 16),
+        ("contexts.keys", 0, 0),
+        ("contexts.rows", 0, 10),
+        ("contexts.rows", 0, -2),
+        ("contexts.turns", 0, 8),
     ],
 )
 def test_a_state_that_contradicts_itself_is_refused(tmp_path, name, place, value):
     """Compiled code trusts the arrays, so a file made by hand may not slip in other ones."""
     tensors = saved()
     tensors[name][place] = value
-    metadata = {"config": Config(**SMALL, min_count=1, max_vocab_size=10).to_dict()}
-    write_tensors(tmp_path / "model", "stream-w2v-model", 1, tensors, metadata)
+    metadata = {"config": SAVED.to_dict()}
+    write_tensors(tmp_path / "model", "stream-w2v-model", 2, tensors, metadata)
     with pytest.raises(FormatError, match="does not hold together"):
         Word2Vec.load(tmp_path / "model")
 
@@ -345,7 +359,7 @@ def test_a_state_that_lacks_rows_is_refused(tmp_path, name):
     """Arrays of different lengths make no model."""
     tensors = saved()
     tensors[name] = tensors[name][:-1]
-    metadata = {"config": Config(**SMALL, min_count=1, max_vocab_size=10).to_dict()}
-    write_tensors(tmp_path / "model", "stream-w2v-model", 1, tensors, metadata)
+    metadata = {"config": SAVED.to_dict()}
+    write_tensors(tmp_path / "model", "stream-w2v-model", 2, tensors, metadata)
     with pytest.raises(FormatError, match="does not hold together"):
         Word2Vec.load(tmp_path / "model")

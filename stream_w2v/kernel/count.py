@@ -85,7 +85,7 @@ def count_piece(
             mass += power(count, exponent) - power(before, exponent)
             if before <= rare_until:
                 if count <= rare_until:
-                    number = np.int64(np.rint(count / increment))
+                    number = round(count / increment)
                 elif contexts is not None:
                     forget_contexts(contexts, hashes[i], rare)
         else:

@@ -22,8 +22,8 @@ class Ring(NamedTuple):
     Attributes
     ----------
     tokens
-        int32 ``[replay_tokens]``: twice the row, plus 1 for the last token of a piece; a negative
-        row is a word that was evicted.
+        int32 ``[replay_tokens + PIECE_TOKENS]``: twice the row, plus 1 for the last token of a
+        piece; a negative row is a word that was evicted.
     places
         int64 ``[1 + passes]``: how many tokens were ever written, and how far each pass has come.
     """

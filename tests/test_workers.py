@@ -1,0 +1,182 @@
+"""Several training threads: nothing is lost, and what is counted is what one thread counts."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from test_model import HARD, STREAM, state_of
+
+from stream_w2v import Word2Vec
+from stream_w2v.errors import BrokenModelError, DivergedError
+from stream_w2v.workers import Workers
+
+WORDS = Counter(word for record in STREAM for word in record.split())
+
+
+# The threads.
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_everything_that_is_put_is_done_once(count):
+    """However many threads there are, and no more than a few things wait."""
+    done, most, begun = [], 0, threading.Lock()
+
+    def work(item: int) -> None:
+        time.sleep(0.001)
+        with begun:
+            done.append(item)
+
+    with Workers(work, count) as workers:
+        for item in range(50):
+            workers.put(item)
+            most = max(most, item + 1 - len(done))
+        workers.finish()
+        assert sorted(done) == list(range(50))
+    assert most <= 3 * count + 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_error_comes_up_where_things_are_put(count):
+    """The first one ends the run, and nothing hangs."""
+
+    def work(item: int) -> None:
+        if item == 5:
+            msg = "five"
+            raise ValueError(msg)
+
+    with pytest.raises(ValueError, match="five"), Workers(work, count) as workers:
+        for item in range(10_000):
+            workers.put(item)
+
+
+def test_an_error_of_the_last_thing_comes_up_at_the_end():
+    """Nobody has to ask for it."""
+
+    def work(item: int) -> None:
+        time.sleep(0.05)
+        msg = "late"
+        raise ValueError(msg)
+
+    with pytest.raises(ValueError, match="late"), Workers(work, 2) as workers:
+        workers.put(1)
+
+
+# The model.
+
+
+def test_a_plan_trains_what_one_thread_trains():
+    """One caller of a model for several threads gets the vectors of one for one thread.
+
+    But for rounding: what a thread learns of the first rows is added to them as a difference. And
+    a record of several pieces is counted before its first is trained.
+    """
+    alone, beside = Word2Vec(**HARD), Word2Vec(**HARD, workers=2)
+    for record in [record for record in STREAM if len(record) < 4096][:200] * 2:
+        alone.learn_one(record)
+        beside.learn_one(record)
+    expected, actual = alone.tensors(), beside.tensors()
+    for name, tensor in expected.items():
+        if name in ("weights.input_vectors", "weights.output_vectors"):
+            scale = np.abs(tensor).max()
+            np.testing.assert_allclose(actual[name], tensor, rtol=0, atol=1e-3 * scale)
+        elif name == "counters.loss":
+            assert actual[name] > 0
+        elif name != "counters.loss_pairs":
+            np.testing.assert_array_equal(actual[name], tensor, err_msg=name)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_count_what_one_counts(workers):
+    """Every word of every record is counted once, in whatever order the threads come."""
+    model = Word2Vec(**{**HARD, "min_count": 1, "max_vocab_size": 100_000}, workers=workers)
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(model.learn_one, STREAM))
+    vectors = model.snapshot()
+    assert {word: int(vectors.get_vecattr(word, "count")) for word in vectors} == WORDS
+    assert model.counters["words"] == WORDS.total()
+    assert model.counters["records"] == len(STREAM)
+    assert model.counters["windows"] > model.counters["kept"] * 0.9
+    assert model.counters["loss_pairs"] > 0
+    assert np.isfinite(vectors.vectors).all()
+
+
+def test_workers_evict_while_others_train():
+    """Rows are reused only when nobody trains them: no vector is huge, no word there twice."""
+    model = Word2Vec(**HARD, workers=4)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(model.learn_one, STREAM * 3))
+    assert model.counters["evicted"] > 1000
+    assert model.counters["records"] == 3 * len(STREAM)
+    vectors = model.snapshot(refresh=True)
+    assert len(set(vectors.index_to_key)) == len(vectors) <= HARD["max_vocab_size"]
+    assert np.isfinite(vectors.vectors).all()
+
+
+def test_more_callers_than_workers_wait_for_their_turn():
+    """A model for two threads may be called from many."""
+    model = Word2Vec(**HARD, workers=2)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(model.learn_one, STREAM))
+    assert model.counters["records"] == len(STREAM)
+
+
+def test_snapshots_and_saves_are_whole_while_threads_learn(tmp_path):
+    """Both wait until nobody trains, and threads that learn do not starve them."""
+    model = Word2Vec(**HARD, workers=3)
+    learners = [threading.Thread(target=model.learn_many, args=(STREAM,)) for _ in range(2)]
+    for learner in learners:
+        learner.start()
+    seen = 0
+    while any(learner.is_alive() for learner in learners):
+        vectors = model.snapshot(refresh=seen % 5 == 0)
+        assert len(set(vectors.index_to_key)) == len(vectors) <= HARD["max_vocab_size"]
+        model.save(tmp_path / "model")
+        assert len(Word2Vec.load(tmp_path / "model").vocabulary) <= HARD["max_vocab_size"]
+        seen += 1
+    for learner in learners:
+        learner.join()
+    assert seen > 1
+    assert model.counters["records"] == 2 * len(STREAM)
+    model.save(tmp_path / "model")
+    assert state_of(Word2Vec.load(tmp_path / "model")) == state_of(model)
+
+
+def test_learn_many_uses_the_workers():
+    """One call trains in several threads."""
+    names: set[str] = set()
+
+    def tokenizer(text: str) -> list[str]:
+        names.add(threading.current_thread().name)
+        return text.split()
+
+    model = Word2Vec(vector_size=4, min_count=1, workers=2, text=tokenizer)
+    model.learn_many("a b c d " * 1000 for _ in range(1000))
+    assert model.counters["records"] == 1000
+    assert len(names) == 2
+    assert threading.current_thread().name not in names
+
+
+def test_diverging_in_a_worker_is_an_error():
+    """It is raised to whoever called."""
+    model = Word2Vec(
+        vector_size=4, min_count=1, sample=0, schedule="constant", learning_rate=10, workers=2
+    )
+    with pytest.raises(DivergedError), np.errstate(all="ignore"):
+        model.learn_many(["a b c d e f g h " * 100] * 3000)
+
+
+def test_a_thread_that_is_broken_off_leaves_a_model_that_is_refused(monkeypatch):
+    """What was counted and not trained is no state to go on from."""
+    model = Word2Vec(vector_size=4, min_count=1, workers=2)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stream_w2v.kernel.learn.train", fail)
+    with pytest.raises(KeyboardInterrupt):
+        model.learn_one("a b c")
+    with pytest.raises(BrokenModelError):
+        model.snapshot()
