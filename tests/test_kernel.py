@@ -10,7 +10,7 @@ from numba import njit
 from stream_w2v import Word2Vec
 from stream_w2v.kernel import simd
 from stream_w2v.kernel.memory import aligned_zeros, stride_of
-from stream_w2v.kernel.window import BLOCK, train_block
+from stream_w2v.kernel.window import BLOCK, train_block, used_bytes
 
 WIDE = 6
 
@@ -19,18 +19,18 @@ WIDE = 6
 
 
 @njit
-def _train_four(inputs, rates, m, ys, targets, weights, output_rates, errors, part, row):
+def _train_four(inputs, rates, m, ys, targets, weights, output_rates, errors, part, row, half):
     outputs = (ys[0], ys[1], ys[2], ys[3])
     train_block(
-        inputs, rates, m, outputs, outputs, targets, weights, output_rates, errors, part, row
+        inputs, rates, m, outputs, outputs, targets, weights, output_rates, errors, part, row, half
     )
 
 
 @njit
-def _train_six(inputs, rates, m, ys, targets, weights, output_rates, errors, part, row):
+def _train_six(inputs, rates, m, ys, targets, weights, output_rates, errors, part, row, half):
     outputs = (ys[0], ys[1], ys[2], ys[3], ys[4], ys[5])
     train_block(
-        inputs, rates, m, outputs, outputs, targets, weights, output_rates, errors, part, row
+        inputs, rates, m, outputs, outputs, targets, weights, output_rates, errors, part, row, half
     )
 
 
@@ -97,7 +97,8 @@ class Window:
         train = _train_four if places == 4 else _train_six
         train(
             inputs.ctypes.data, rates.ctypes.data, len(self.rows), np.array(ys),
-            *(values.ctypes.data for values in lanes), errors[1].ctypes.data, part, stride,
+            *(values.ctypes.data for values in lanes), errors[1].ctypes.data, part,
+            *used_bytes.py_func(self.size),
         )  # fmt: skip
         assert (errors[[0, 4]] == 7).all()
 

@@ -15,7 +15,7 @@ from stream_w2v.kernel.noise import draw_row
 from stream_w2v.kernel.random import advance, below, generator, mix
 from stream_w2v.kernel.simd import BYTES, LANES, fma, load, splat, store_unaligned
 from stream_w2v.kernel.train import WIDE, six_addresses
-from stream_w2v.kernel.window import BLOCK, train_input
+from stream_w2v.kernel.window import BLOCK, train_input, used_bytes
 
 _REFRESH = np.uint64(0xAF4E54)
 
@@ -140,6 +140,7 @@ def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, option
     table, size = noise.table, noise.state[0].size
     stride = weights.output_vectors.strides[0]
     base = weights.output_vectors.ctypes.data
+    row_bytes, half = used_bytes(option.vector_size)
     nothing = scratch.nothing.ctypes.data
     outputs, output_weights = scratch.looked_outputs, scratch.looked_weights
     outputs_at, weights_at = outputs.ctypes.data, output_weights.ctypes.data
@@ -193,7 +194,7 @@ def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, option
                         lane = begin // WIDE * BLOCK
                         train_input(
                             x.ctypes.data, six_addresses(outputs_at), targets_at + 4 * lane,
-                            weights_at, now, errors_at, stride,
+                            weights_at, now, errors_at, row_bytes, half,
                         )  # fmt: skip
         for k in range(d):
             vectors[i, k] = x[k]

@@ -1,7 +1,8 @@
 """Vectors of sixteen float32 as values, and the few operations that the window kernel needs.
 
 numba has no such type, so this declares one (LLVM's ``<16 x float>``) and builds each operation
-from LLVM instructions. LLVM maps it to one AVX-512 register, two AVX2 or four NEON registers.
+from LLVM instructions. LLVM maps it to one AVX-512 register, two AVX2 or four NEON registers. There
+is a type of eight, too, for the end of a row.
 
 Addresses are int64 and count bytes. Nothing is checked.
 """
@@ -27,18 +28,23 @@ _VECTOR = ir.VectorType(_F32, LANES)
 _VECTOR_I32 = ir.VectorType(_I32, LANES)
 
 
-class _Float32x16(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name="float32x16")
+_HALF = ir.VectorType(_F32, LANES // 2)
 
 
-float32x16 = _Float32x16()
+class _Floats(types.Type):
+    def __init__(self, vector: ir.VectorType) -> None:
+        self.vector = vector
+        super().__init__(name=f"float32x{vector.count}")
 
 
-@register_model(_Float32x16)
-class _Float32x16Model(PrimitiveModel):
+float32x16 = _Floats(_VECTOR)
+float32x8 = _Floats(_HALF)
+
+
+@register_model(_Floats)
+class _FloatsModel(PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _VECTOR)
+        super().__init__(dmm, fe_type, fe_type.vector)
 
 
 def _constant(value: float) -> ir.Constant:
@@ -47,8 +53,10 @@ def _constant(value: float) -> ir.Constant:
 
 def _call(builder: Any, name: str, arguments: list[Any]) -> Any:
     """Call an LLVM intrinsic from vectors to a vector."""
-    function_type = ir.FunctionType(_VECTOR, [_VECTOR] * len(arguments))
-    function = cgutils.get_or_insert_function(builder.module, function_type, f"{name}.v16f32")
+    vector = arguments[0].type
+    function_type = ir.FunctionType(vector, [vector] * len(arguments))
+    name = f"{name}.v{vector.count}f32"
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
     return builder.call(function, arguments)
 
 
@@ -56,18 +64,19 @@ def _pointer(builder: Any, address: Any, pointee: Any) -> Any:
     return builder.inttoptr(address, pointee.as_pointer())
 
 
-def _load(builder: Any, address: Any) -> Any:
-    return builder.load(_pointer(builder, address, _VECTOR), align=BYTES)
+def _load(builder: Any, address: Any, vector: Any = _VECTOR) -> Any:
+    return builder.load(_pointer(builder, address, vector), align=4 * vector.count)
 
 
-def _splat(builder: Any, scalar: Any) -> Any:
-    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, _I32(0))
-    return builder.shuffle_vector(single, single, ir.Constant(_VECTOR_I32, [0] * LANES))
+def _splat(builder: Any, scalar: Any, vector: Any = _VECTOR) -> Any:
+    single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, _I32(0))
+    lanes = ir.Constant(ir.VectorType(_I32, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(single, single, lanes)
 
 
-def _broadcast(builder: Any, address: Any) -> Any:
+def _broadcast(builder: Any, address: Any, vector: Any = _VECTOR) -> Any:
     # LLVM folds load, insert and shuffle into the memory operand of the fma that follows.
-    return _splat(builder, builder.load(_pointer(builder, address, _F32), align=4))
+    return _splat(builder, builder.load(_pointer(builder, address, _F32), align=4), vector)
 
 
 @intrinsic
@@ -88,6 +97,16 @@ def load_unaligned(typing: Any, address: Any) -> Any:
         return builder.load(_pointer(builder, arguments[0], _VECTOR), align=4)
 
     return float32x16(types.int64), generate
+
+
+@intrinsic
+def load_like(typing: Any, address: Any, values: Any) -> Any:
+    """Load as many floats as a member of a tuple of vectors has, from an aligned address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _load(builder, arguments[0], values.dtype.vector)
+
+    return values.dtype(types.int64, values), generate
 
 
 @intrinsic
@@ -112,13 +131,14 @@ def load_bytes(typing: Any, address: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, address: Any, value: Any) -> Any:
-    """Store 16 floats at an address that is a multiple of 64."""
+    """Store a vector at an address that is a multiple of its size."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[1], _pointer(builder, arguments[0], _VECTOR), align=BYTES)
+        pointer = _pointer(builder, arguments[0], value.vector)
+        builder.store(arguments[1], pointer, align=4 * value.vector.count)
         return context.get_dummy_value()
 
-    return types.void(types.int64, float32x16), generate
+    return types.void(types.int64, value), generate
 
 
 @intrinsic
@@ -318,18 +338,29 @@ def zeros_like(typing: Any, addresses: Any, times: Any) -> Any:
     return kind(addresses, times), generate
 
 
-@intrinsic
-def load_each(typing: Any, addresses: Any, offset: Any) -> Any:
-    """Load 16 floats at ``address + offset`` for each address of a tuple."""
-    count = len(addresses)
-    kind = types.UniTuple(float32x16, count)
+def _each_loaded(kind: Any) -> Any:
+    @intrinsic
+    def loaded(typing: Any, addresses: Any, offset: Any) -> Any:
+        count = len(addresses)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows, offset = arguments
-        values = [_load(builder, builder.add(a, offset)) for a in _unpack(builder, rows, count)]
-        return _pack(context, builder, kind, values)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            rows, offset = arguments
+            values = [
+                _load(builder, builder.add(row, offset), kind.vector)
+                for row in _unpack(builder, rows, count)
+            ]
+            return _pack(context, builder, types.UniTuple(kind, count), values)
 
-    return kind(addresses, types.int64), generate
+        return types.UniTuple(kind, count)(addresses, types.int64), generate
+
+    return loaded
+
+
+load_each = _each_loaded(float32x16)
+"""Load 16 floats at ``address + offset`` for each address of a tuple."""
+
+load_each_half = _each_loaded(float32x8)
+"""Load 8 floats at ``address + offset`` for each address of a tuple."""
 
 
 @intrinsic
@@ -348,18 +379,45 @@ def prefetch_each(typing: Any, addresses: Any, offset: Any) -> Any:
 
 @intrinsic
 def store_each(typing: Any, addresses: Any, offset: Any, values: Any) -> Any:
-    """Store 16 floats at ``address + offset`` for each address of a tuple."""
+    """Store vectors at ``address + offset`` for each address of a tuple."""
     count = len(addresses)
+    vector = values.dtype.vector
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, offset, values = arguments
         unpacked = (_unpack(builder, each, count) for each in (rows, values))
         for row, value in zip(*unpacked, strict=True):
-            pointer = _pointer(builder, builder.add(row, offset), _VECTOR)
-            builder.store(value, pointer, align=BYTES)
+            pointer = _pointer(builder, builder.add(row, offset), vector)
+            builder.store(value, pointer, align=4 * vector.count)
         return context.get_dummy_value()
 
     return types.void(addresses, types.int64, values), generate
+
+
+@intrinsic
+def half_products(typing: Any, x0: Any, x1: Any, ys: Any, offset: Any) -> Any:
+    """Return 2N vectors: the products of two rows with N rows, 8 floats of each, and 8 zeros.
+
+    Members are as in :func:`add_products`, which they are a start for.
+    """
+    count = len(ys)
+    kind = types.UniTuple(float32x16, 2 * count)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x0_value, x1_value, rows, offset = arguments
+        first = _load(builder, builder.add(x0_value, offset), _HALF)
+        second = _load(builder, builder.add(x1_value, offset), _HALF)
+        # Writing the lower half of a register clears the upper one, so this costs nothing.
+        lanes = ir.Constant(_VECTOR_I32, list(range(LANES)))
+        nothing = ir.Constant(_HALF, [0.0] * (LANES // 2))
+        totals: list[Any] = [None] * (2 * count)
+        for j, row in enumerate(_unpack(builder, rows, count)):
+            y = _load(builder, builder.add(row, offset), _HALF)
+            totals[j] = builder.shuffle_vector(builder.fmul(first, y), nothing, lanes)
+            totals[count + j] = builder.shuffle_vector(builder.fmul(second, y), nothing, lanes)
+        return _pack(context, builder, kind, totals)
+
+    return kind(types.int64, types.int64, ys, types.int64), generate
 
 
 @intrinsic
@@ -393,27 +451,30 @@ def add_weighted_sum(typing: Any, start: Any, weights: Any, values: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total, address, values = arguments
         for j, value in enumerate(_unpack(builder, values, count)):
-            weight = _broadcast(builder, builder.add(address, ir.Constant(address.type, 4 * j)))
+            place = builder.add(address, ir.Constant(address.type, 4 * j))
+            weight = _broadcast(builder, place, start.vector)
             total = _call(builder, "llvm.fma", [weight, value, total])
         return total
 
-    return float32x16(float32x16, types.int64, values), generate
+    return start(start, types.int64, values), generate
 
 
 @intrinsic
 def add_weighted(typing: Any, sums: Any, weights: Any, value: Any) -> Any:
     """``sums[j] += weight_j * value``; weights are floats in memory from an address on."""
     count = len(sums)
+    vector = value.vector
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums_value, address, value = arguments
         totals = _unpack(builder, sums_value, count)
         for j in range(count):
-            weight = _broadcast(builder, builder.add(address, ir.Constant(address.type, 4 * j)))
+            place = builder.add(address, ir.Constant(address.type, 4 * j))
+            weight = _broadcast(builder, place, vector)
             totals[j] = _call(builder, "llvm.fma", [weight, value, totals[j]])
         return _pack(context, builder, sums, totals)
 
-    return sums(sums, types.int64, float32x16), generate
+    return sums(sums, types.int64, value), generate
 
 
 @intrinsic

@@ -16,7 +16,14 @@ from stream_w2v.kernel.noise import draw_row
 from stream_w2v.kernel.random import advance, below, generator, mix
 from stream_w2v.kernel.rates import PER_ROW, common_rate, rates_from_windows, share_rates
 from stream_w2v.kernel.simd import load_address, prefetch
-from stream_w2v.kernel.window import BLOCK, block_loss, prefetch_row, score_block, train_block
+from stream_w2v.kernel.window import (
+    BLOCK,
+    block_loss,
+    prefetch_row,
+    score_block,
+    train_block,
+    used_bytes,
+)
 
 WIDE, NARROW = 6, 4
 """Outputs in a block: six fill the registers, four waste fewer when few are left."""
@@ -197,6 +204,7 @@ def _look(kept, n, windows, noise, weights, scratch, ours, option):
     private = len(ours.input_windows)
     input_base, output_base = weights.input_vectors.ctypes.data, weights.output_vectors.ctypes.data
     ours_input, ours_output = ours.input_vectors.ctypes.data, ours.output_vectors.ctypes.data
+    row_bytes, half = used_bytes(option.vector_size)
     inputs, outputs = scratch.looked_inputs, scratch.looked_outputs
     table, size = noise.table, noise.state[0].size
     for c in range(-windows % LOSS_EVERY, n, LOSS_EVERY):
@@ -227,7 +235,7 @@ def _look(kept, n, windows, noise, weights, scratch, ours, option):
                     outputs[j] = (ours_output if row < private else output_base) + row * stride
             score_block(
                 inputs.ctypes.data, m, six_addresses(outputs.ctypes.data),
-                scratch.errors.ctypes.data, stride,
+                scratch.errors.ctypes.data, row_bytes, half,
             )  # fmt: skip
             loss += block_loss(scratch.errors, m, scratch.looked_weights, begin == 0)
     return loss, pairs
@@ -260,6 +268,7 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
     stride = weights.input_vectors.strides[0]
     input_base, our_base = weights.input_vectors.ctypes.data, ours.input_vectors.ctypes.data
     private = len(our_windows)
+    row_bytes, half = used_bytes(option.vector_size)
     part_bytes = scratch.errors.strides[0]
     targets_at, errors_at = scratch.targets.ctypes.data, scratch.errors.ctypes.data
     outputs_at = scratch.output_addresses.ctypes.data
@@ -326,9 +335,7 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
             if c > 0:
                 addresses[c - 1] = rows_at[c - 1]
                 other_rates[c - 1] = input_rates[c - 1]
-            entering = c + window + _WINDOWS_AHEAD
-            if entering < n:
-                prefetch_row(rows_at[entering], stride)
+            entering = rows_at[min(c + window + _WINDOWS_AHEAD, n - 1)]
             low = max(0, c - radii[c])
             m = min(n - 1, c + radii[c]) - low
             inputs = addresses_at + 8 * low
@@ -344,14 +351,16 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
                 targets = targets_at + 4 * lane
                 if negative + 1 - block * WIDE > NARROW:
                     train_block(
-                        inputs, rates, m, six_addresses(outputs), six_addresses(following),
+                        inputs, rates, m, six_addresses(outputs),
+                        (*six_addresses(following), entering),
                         targets, weights_at + at, output_rates_at + at, errors_at, part_bytes,
-                        stride,
+                        row_bytes, half,
                     )  # fmt: skip
                 else:
                     train_block(
-                        inputs, rates, m, four_addresses(outputs), four_addresses(following),
+                        inputs, rates, m, four_addresses(outputs),
+                        (*four_addresses(following), entering),
                         targets, weights_at + at, output_rates_at + at, errors_at, part_bytes,
-                        stride,
+                        row_bytes, half,
                     )  # fmt: skip
     counter.windows += n

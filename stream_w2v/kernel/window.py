@@ -24,12 +24,15 @@ import numpy as np
 from stream_w2v.kernel.compile import compiled, inlined
 from stream_w2v.kernel.simd import (
     BYTES,
+    LANES,
     add_products,
     add_weighted,
     add_weighted_sum,
-    load,
+    half_products,
     load_address,
     load_each,
+    load_each_half,
+    load_like,
     load_twice,
     load_unaligned,
     multiply,
@@ -54,12 +57,26 @@ _PREFETCHED_BYTES = 512
 
 
 @inlined
-def _pair_scores(x0, x1, ys, row_bytes):
+def _pair_scores(x0, x1, ys, row_bytes, half):
     """Scores of two inputs against a block: lane j is x0 . y_j, lane 8 + j is x1 . y_j."""
-    sums = zeros_like(ys, 2)
+    sums = half_products(x0, x1, ys, row_bytes) if half else zeros_like(ys, 2)
     for offset in range(0, row_bytes, BYTES):
         sums = add_products(sums, x0, x1, ys, offset)
     return sum_lanes(sums)
+
+
+@inlined
+def _update(inputs, m, ys, values, input_steps, output_steps, offset):
+    """Move the inputs and outputs, of which ``values`` holds the floats at ``offset``."""
+    # The rates are in the steps, so each sum starts from the value that it moves.
+    moved = values
+    for i in range(m):
+        at = 4 * BLOCK * i
+        x_address = load_address(inputs + 8 * i) + offset
+        x = load_like(x_address, values)
+        moved = add_weighted(moved, output_steps + at, x)
+        store(x_address, add_weighted_sum(x, input_steps + at, values))
+    store_each(ys, offset, moved)
 
 
 @compiled
@@ -75,6 +92,7 @@ def train_block(
     errors,
     part_bytes,
     row_bytes,
+    half,
 ):
     """Train the inputs of a window against one block of outputs. Every argument is an address.
 
@@ -90,14 +108,15 @@ def train_block(
     ys
         A tuple of the outputs' addresses, all different but for rows of weight 0.
     following
-        A tuple as long, of a window soon to come: its rows are asked for meanwhile.
+        A tuple of rows of windows soon to come: they are asked for meanwhile.
     targets, weights, output_rates
         float32 ``[BLOCK]``, aligned to 32 bytes: t_j, w_j and q_j.
     errors
         float32 ``[3, m + 1, BLOCK]``, written: e_ij, r_i e_ij and q_j e_ij, each part
         ``part_bytes`` after the one before.
-    row_bytes
-        Bytes of a row, itself; a multiple of 64.
+    row_bytes, half
+        Bytes of a row that are read 64 at a time, itself, a multiple of 64; and whether 32 bytes
+        follow that are used, too.
     """
     target = load_twice(targets)
     weight = load_twice(weights)
@@ -107,7 +126,7 @@ def train_block(
     for i in range(0, m, 2):
         x0 = load_address(inputs + 8 * i)
         x1 = load_address(inputs + 8 * i + 8)
-        store_unaligned(errors + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes))
+        store_unaligned(errors + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes, half))
     # In a loop of its own, because a sigmoid takes long to come out: here the processor works on
     # several at a time, there each would wait for its scores.
     for i in range(0, m, 2):
@@ -116,23 +135,19 @@ def train_block(
         store_unaligned(errors + at, pair)
         store_unaligned(input_steps + at, multiply(pair, splat_pair(input_rates + 4 * i)))
         store_unaligned(output_steps + at, multiply(pair, output_rate))
-    # The rates are in the steps, so each sum starts from the value that it moves.
     for offset in range(0, row_bytes, BYTES):
         values = load_each(ys, offset)
-        moved = values
-        for i in range(m):
-            at = 4 * BLOCK * i
-            x_address = load_address(inputs + 8 * i) + offset
-            x = load(x_address)
-            moved = add_weighted(moved, output_steps + at, x)
-            store(x_address, add_weighted_sum(x, input_steps + at, values))
-        store_each(ys, offset, moved)
+        _update(inputs, m, ys, values, input_steps, output_steps, offset)
         # Spread out, because only so many lines can be on their way at a time.
         prefetch_each(following, offset)
+    if half:
+        half_values = load_each_half(ys, row_bytes)
+        _update(inputs, m, ys, half_values, input_steps, output_steps, row_bytes)
+        prefetch_each(following, row_bytes)
 
 
 @compiled
-def score_block(inputs, m, ys, scores, row_bytes):
+def score_block(inputs, m, ys, scores, row_bytes, half):
     """Compute the scores of a window's inputs against one block of outputs; change no row.
 
     Parameters are addresses as in :func:`train_block`; ``scores``, float32 ``[m + 1, BLOCK]``, is
@@ -141,7 +156,7 @@ def score_block(inputs, m, ys, scores, row_bytes):
     for i in range(0, m, 2):
         x0 = load_address(inputs + 8 * i)
         x1 = load_address(inputs + 8 * i + 8)
-        store_unaligned(scores + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes))
+        store_unaligned(scores + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes, half))
 
 
 @compiled
@@ -170,18 +185,31 @@ def block_loss(scores, m, weights, with_centre):
 
 
 @compiled
-def train_input(x, ys, targets, weights, rate, errors, row_bytes):
+def train_input(x, ys, targets, weights, rate, errors, row_bytes, half):
     """Train one input against one block of outputs that stay as they are.
 
     ``x`` is the address of the input's row, ``rate`` a float32; the others are as in
     :func:`train_block`, ``errors`` float32 ``[2, BLOCK]``.
     """
-    scores = _pair_scores(x, x, ys, row_bytes)
+    scores = _pair_scores(x, x, ys, row_bytes, half)
     pair = multiply(load_twice(weights), subtract(load_twice(targets), sigmoid(scores)))
     store_unaligned(errors, multiply(pair, splat(rate)))
     for offset in range(0, row_bytes, BYTES):
         values = load_each(ys, offset)
-        store(x + offset, add_weighted_sum(load(x + offset), errors, values))
+        store(x + offset, add_weighted_sum(load_like(x + offset, values), errors, values))
+    if half:
+        half_values = load_each_half(ys, row_bytes)
+        x += row_bytes
+        store(x, add_weighted_sum(load_like(x, half_values), errors, half_values))
+
+
+@inlined
+def used_bytes(vector_size):
+    """Return how many bytes of a row are read 64 at a time, and whether 32 more follow."""
+    rest = vector_size % LANES
+    if 0 < rest <= LANES // 2:
+        return 4 * (vector_size - rest), True
+    return 4 * (vector_size + -vector_size % LANES), False
 
 
 @inlined

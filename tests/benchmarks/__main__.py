@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.benchmarks import (
     continual,
     corpus,
+    drift,
     kernel,
     machine,
     peers,
@@ -42,6 +43,9 @@ SECTIONS = {
     "pause": snapshots.pause,
     "snapshots": snapshots.throughput,
     "soak": soak.measure,
+    "drift": drift.measure,
+    "drift-neighbours": drift.neighbours,
+    "drift-elsewhere": drift.stationary,
 }
 QUICK_TOKENS = 500_000
 QUICK_SOAK_TOKENS = 5_000_000
@@ -73,6 +77,18 @@ def _arguments() -> argparse.Namespace:
         "--soak-tokens", type=int, default=1_000_000_000, help="how much endless text is learnt"
     )
     parser.add_argument(
+        "--drift-corpus",
+        type=Path,
+        help="a text in order of time, one record a line; without it the sections of drift are "
+        "left out",
+    )
+    parser.add_argument(
+        "--drift-index",
+        type=Path,
+        help="a table with tabs: in the first column a label of the drifting text's lines, such "
+        "as the year, in the third the first line that it is of, from 0",
+    )
+    parser.add_argument(
         "--only",
         type=lambda names: names.split(","),
         default=list(SECTIONS),
@@ -86,6 +102,10 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"--only: there is no section {', '.join(sorted(unknown))}")
     if not arguments.corpus.is_file():
         parser.error(f"--corpus: there is no file {arguments.corpus}")
+    for name in ("drift_corpus", "drift_index"):
+        path = getattr(arguments, name)
+        if path is not None and not path.is_file():
+            parser.error(f"--{name.replace('_', '-')}: there is no file {path}")
     for name in ("pairs", "soak_tokens"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
@@ -98,6 +118,9 @@ def _command(arguments: argparse.Namespace) -> str:
     parts.append(f"--pairs {arguments.pairs}")
     if "soak" in arguments.only:
         parts.append(f"--soak-tokens {arguments.soak_tokens}")
+    for name in ("drift_corpus", "drift_index"):
+        if getattr(arguments, name) is not None:
+            parts.append(f"--{name.replace('_', '-')} {getattr(arguments, name).name}")
     if arguments.only != list(SECTIONS):
         parts.append(f"--only {','.join(arguments.only)}")
     return " ".join([*parts, *(["--quick"] if arguments.quick else [])])
@@ -112,9 +135,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="stream-w2v-benchmark-") as folder:
         text = Path(folder, "text.txt")
         say(f"unpacking {arguments.corpus}")
-        corpus.unpack(arguments.corpus, text, QUICK_TOKENS if arguments.quick else None)
+        tokens = QUICK_TOKENS if arguments.quick else None
+        corpus.unpack(arguments.corpus, text, tokens)
         # Counted elsewhere: this process has to stay small.
         facts = work("corpus", "describe", path=str(text), min_count=5).answer
+        drifting = None
+        if arguments.drift_corpus is not None:
+            drifting = drift.unpacked(
+                arguments.drift_corpus, arguments.drift_index, Path(folder), tokens
+            )
         setting = Setting(
             text=text,
             corpus={"name": arguments.corpus.name, **facts},
@@ -122,6 +151,7 @@ def main() -> None:
             pairs=arguments.pairs,
             soak_tokens=arguments.soak_tokens,
             peers=arguments.peers,
+            drift=drifting,
             quick=arguments.quick,
         )
         report = Report(arguments.out, machine.describe(), setting.corpus, SECTIONS)
@@ -129,11 +159,16 @@ def main() -> None:
             for name in SECTIONS:
                 if name in arguments.only:
                     section = SECTIONS[name](setting)
+                    if section is None:
+                        say(f"{name}: left out, it needs --drift-corpus")
+                        continue
                     report.add(name, section, machine.today(), _command(arguments))
         except ChildFailedError as error:
             sys.exit(str(error))
-    print(report.page.read_text(encoding="utf-8"))
-    say(f"written to {report.page}")
+    # There is none if every section that was asked for had to be left out.
+    if report.page.exists():
+        print(report.page.read_text(encoding="utf-8"))
+        say(f"written to {report.page}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from tests.benchmarks.drift import NOTHING, STREAMS
 from tests.benchmarks.quality import SCORES
 from tests.benchmarks.soak import rates
 
@@ -135,7 +136,50 @@ def soak(raw: Mapping[str, Any]) -> Figure:
     return figure
 
 
-PLOTS = {"roofline": roofline, "sizes": sizes, "peers": peers, "soak": soak}
+def _smooth(values: list[float]) -> list[float]:
+    """Return running means; towards the ends of fewer values."""
+    reach = 3
+    return [
+        statistics.fmean(values[max(place - reach, 0) : place + reach + 1])
+        for place in range(len(values))
+    ]
+
+
+def drift(raw: Mapping[str, Any]) -> Figure:
+    """Draw how much less, or more, settings lose than one that forgets nothing."""
+    measures = ("calibrated", "contexts")
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    panels = figure.subplots(len(measures), len(STREAMS), sharey=True)
+    for panel, stream in zip(panels.T, STREAMS, strict=True):
+        found = raw[stream]
+        tokens, plotted = found["tokens"], found["plotted"]
+        for one, measure in zip(panel, measures, strict=True):
+            base = plotted[NOTHING][measure]
+            for name, losses in plotted.items():
+                pairs = zip(losses[measure], base, strict=True)
+                one.plot(tokens, _smooth([loss - other for loss, other in pairs]), label=name)
+            one.xaxis.set_major_formatter(EngFormatter(sep=""))
+            title = {"calibrated": "calibrated loss", "contexts": "loss among contexts"}[measure]
+            one.set_title(f"{stream}: {title}, less that of the first")
+        panel[-1].set_xlabel("tokens so far")
+    for one in panels[:, 0]:
+        # Time stands where the tokens are: years have more and fewer of them.
+        marks = range(0, len(raw["drifting"]["tokens"]), 10)
+        one.set_xticks([raw["drifting"]["tokens"][mark] for mark in marks])
+        one.set_xticklabels([raw["drifting"]["labels"][mark] for mark in marks])
+    panels[-1, 0].set_xlabel("time")
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+PLOTS = {
+    "roofline": roofline,
+    "sizes": sizes,
+    "peers": peers,
+    "soak": soak,
+    "drift": drift,
+}
 """The section that each plot is of."""
 
 

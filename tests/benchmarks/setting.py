@@ -8,6 +8,28 @@ from pathlib import Path
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DriftingText:
+    """A text in order of time.
+
+    Attributes
+    ----------
+    path
+        The unpacked text.
+    name
+        Of the file that it came from.
+    index
+        Says which lines are of which year: see :class:`tests.benchmarks.timeline.Timeline`.
+    facts
+        What :func:`tests.benchmarks.corpus.describe` says of it.
+    """
+
+    path: Path
+    name: str
+    index: Path | None
+    facts: Mapping[str, Any]
+
+
 # Equal only to itself, so that what two sections share can be cached by it.
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
@@ -27,6 +49,8 @@ class Setting:
         How much endless text is learnt.
     peers
         Where :mod:`tests.benchmarks.peers` finds an environment for each of them.
+    drift
+        A text that drifts, if one was given.
     quick
         Measure less of everything: to see that it works, not to quote.
     """
@@ -37,4 +61,5 @@ class Setting:
     pairs: int
     soak_tokens: int
     peers: Path
+    drift: DriftingText | None
     quick: bool
