@@ -218,6 +218,7 @@ def train(
         snapshot_every=vectors_every,
         combine=combine,
         refresh=refresh,
+        release=save is None,
         on_batch=None if progress is None else progress.update,
     )
     with _stopping(trainer) as received, progress or contextlib.nullcontext():

@@ -56,4 +56,4 @@ class DivergedError(StreamW2VError, ArithmeticError):
 
 
 class BrokenModelError(StreamW2VError):
-    """Learning was broken off inside a record, by Ctrl-C for example: load the last save."""
+    """Learning was broken off inside a record, by Ctrl-C for example, or the model released."""

@@ -39,7 +39,7 @@ ENDINGS = {
     ".vocab": "vocab",
 }
 
-_BLOCK = 4096  # rows that are turned to or from text at once
+_BLOCK = 1024  # rows that are turned to or from text at once
 _CHUNK = 1 << 20  # bytes
 _LONGEST_WORD = 1 << 16
 _GZIP_RATIO = 1032  # deflate cannot do better

@@ -26,9 +26,10 @@ from stream_w2v.kernel.count import (
     WORDS_FULL,
 )
 from stream_w2v.kernel.learn import COUNTERS, OPTIONS
-from stream_w2v.kernel.memory import reserved_zeros, stride_of
-from stream_w2v.kernel.refresh import gather, gather_more, reorder
+from stream_w2v.kernel.memory import stride_of, touched
+from stream_w2v.kernel.refresh import gather, gather_more, gather_sums, reorder
 from stream_w2v.kernel.refresh import refresh as refresh_rows
+from stream_w2v.kernel.tokenise import MAX_WORD_BYTES
 from stream_w2v.kernel.train import Weights
 from stream_w2v.noise import NoiseDistribution
 from stream_w2v.replay import Replay
@@ -37,7 +38,7 @@ from stream_w2v.storage import read_tensors, write_tensors
 from stream_w2v.stream import Batch
 from stream_w2v.text import Text, TokenBlock, token_block
 from stream_w2v.vectors import KeyedVectors
-from stream_w2v.vocabulary import Vocabulary
+from stream_w2v.vocabulary import Vocabulary, WordList
 from stream_w2v.workers import Workers
 from stream_w2v.workspace import Workspace, reserved_weights
 
@@ -58,8 +59,8 @@ RARE = 4
 REFRESH_PASSES = 4
 """How often a refresh looks at each context."""
 
-_NEW_ROWS = 1000
-"""Rows that may be admitted between reserving memory for a snapshot and taking it."""
+_NEW_WORDS = 1000
+"""Words that may come between getting memory for a snapshot and taking it, for which it does."""
 
 TextRecord = str | bytes | bytearray | memoryview
 Record = TextRecord | Sequence[str]
@@ -129,6 +130,7 @@ class Word2Vec:
         self._training = 0
         self._wanted = 0
         self._broken = False
+        self._released = False
 
     # Learning.
 
@@ -296,6 +298,9 @@ class Word2Vec:
         if self._broken:
             msg = "learning was broken off inside a record: load the model's last save"
             raise BrokenModelError(msg)
+        if self._released:
+            msg = "the model was released, its memory is that of its vectors: save it before"
+            raise BrokenModelError(msg)
 
     def _count(self, block: TokenBlock) -> None:
         counters = self._counters[0]
@@ -386,40 +391,75 @@ class Word2Vec:
             If ``combine`` is something else, or there is to be a refresh and the model keeps
             nothing for it (``refresh_contexts``, ``replay_tokens``).
         """
+        return self._take(combine, refresh, since)
+
+    def release(self, *, combine: str = DEFAULT_COMBINATION, refresh: bool = False) -> KeyedVectors:
+        """Return the last snapshot, in the model's own memory instead of new.
+
+        That ends the model: it can still be asked for its counters and its words, and no more.
+        See :meth:`snapshot` for the parameters and what is raised.
+        """
+        return self._take(combine, refresh, last=True)
+
+    def _take(
+        self, combine: str, refresh: bool, since: int = 0, *, last: bool = False
+    ) -> KeyedVectors:
         check_combination(combine)
         if refresh and not (self.config.refresh_contexts or self.config.replay_tokens):
             msg = "there is nothing to refresh from: set refresh_contexts, or replay_tokens"
             raise ConfigError(msg)
-        # Memory that is new takes longer to get than to fill.
-        room = _room(self.vocabulary.rows_end + _NEW_ROWS, self.config.vector_size)
+        # All memory comes first, and whatever needs no other thread to wait comes last.
+        vocabulary, share = self.vocabulary, np.float32(OUTPUT_SHARE)
+        many = len(vocabulary.rows(since)) + _NEW_WORDS
+        words = WordList.of_size(many, vocabulary.words_end + _NEW_WORDS * MAX_WORD_BYTES // 8)
+        size = self.config.vector_size
+        room = _room(0 if last else many, size)
+        # A first call compiles, or at least loads.
+        gather_sums(*self._weights[:2], words.rows[:0], share, room[:0])
+        gather(self._weights.input_vectors, words.rows[:0], room[:0])
         with self._whole():
-            rows = self.vocabulary.rows(since)
-            if len(rows) > len(room):
-                room = _room(len(rows), self.config.vector_size)
+            words = vocabulary.list_words(words, since)
+            rows = words.rows
+            if last:
+                # No row moves to where one stands that is still to be read.
+                self._released = True
+                room = self._weights.input_vectors.reshape(-1)[: len(rows) * size]
+                room = room.reshape(len(rows), size)
+            elif len(rows) > len(room):
+                room = _room(len(rows), size)
             vectors = room[: len(rows)]
-            weights = self._settled() if refresh else self._weights
-            gather(weights.input_vectors, rows, vectors)
-            if refresh and self.config.refresh_contexts:
-                refresh_rows(
-                    vectors, rows, self.vocabulary.arrays, self.noise.arrays, weights,
-                    self._contexts.arrays, self._aside().scratch, self._options, REFRESH_PASSES,
-                )  # fmt: skip
-            if combine == "sum":
-                gather_more(weights.output_vectors, rows, np.float32(OUTPUT_SHARE), vectors)
-            counts = self.vocabulary.counts[rows]
-            words = self.vocabulary.packed_words(rows)
-        order = np.argsort(-counts, kind="stable")
+            increment = vocabulary.increment
+            if not refresh and combine == "input":
+                gather(self._weights.input_vectors, rows, vectors)
+            elif not refresh:
+                gather_sums(*self._weights[:2], rows, share, vectors)
+            else:
+                weights = self._settled(self._weights if last else None)
+                gather(weights.input_vectors, rows, vectors)
+                if self.config.refresh_contexts:
+                    refresh_rows(
+                        vectors, rows, vocabulary.arrays, self.noise.arrays, weights,
+                        self._contexts.arrays, self._aside().scratch, self._options,
+                        REFRESH_PASSES,
+                    )  # fmt: skip
+                if combine == "sum":
+                    gather_more(weights.output_vectors, rows, share, vectors)
+            if last:
+                self._weights = self._weights._replace(output_vectors=_room(0, size))
+        order = np.argsort(-words.counts, kind="stable")
         reorder(vectors, order.copy())
-        return KeyedVectors(words.decode(order), vectors, np.rint(counts[order]))
+        counts = np.rint(words.counts[order] / increment)
+        return KeyedVectors(words.packed(order), vectors, counts)
 
-    def _settled(self) -> Weights:
-        """Return a copy of the weights that has caught up with the replay."""
+    def _settled(self, copy: Weights | None) -> Weights:
+        """Return weights that have caught up with the replay: those given, or else a copy."""
         if not self.config.replay_tokens:
             return self._weights
-        end = self.vocabulary.rows_end
-        copy = reserved_weights(end, self._weights.input_vectors.shape[1])
-        for ours, theirs in zip(copy, self._weights, strict=True):
-            ours[:] = theirs[:end]
+        if copy is None:
+            end = self.vocabulary.rows_end
+            copy = reserved_weights(end, self._weights.input_vectors.shape[1])
+            for ours, theirs in zip(copy, self._weights, strict=True):
+                ours[:] = theirs[:end]
         space = self._aside()
         kernel.catch_up(
             self.vocabulary.arrays, self.noise.arrays, copy, self._replay.arrays, space.scratch,
@@ -547,6 +587,4 @@ def _options(config: Config, schedule: Schedule) -> NDArray[np.void]:
 
 
 def _room(rows: int, vector_size: int) -> NDArray[np.float32]:
-    room = reserved_zeros(rows * vector_size, np.float32, huge=True)
-    room.fill(0.0)
-    return room.reshape(rows, vector_size)
+    return touched(rows * vector_size, np.float32, huge=True).reshape(rows, vector_size)

@@ -67,6 +67,9 @@ class Trainer:
         Seconds after which the sinks get a snapshot in between; training waits for them.
     combine, refresh
         Of the snapshots: see :meth:`Word2Vec.snapshot`.
+    release
+        Whether the last snapshot takes the model's memory, which ends the model: see
+        :meth:`Word2Vec.release`.
     on_batch
         Called after each batch, and while the source is idle once every poll interval.
 
@@ -90,6 +93,7 @@ class Trainer:
         snapshot_every: float | None = None,
         combine: str = DEFAULT_COMBINATION,
         refresh: bool = False,
+        release: bool = False,
         on_batch: Callable[[], None] | None = None,
     ) -> None:
         if snapshot_every is not None and not snapshot_every > 0:
@@ -103,6 +107,7 @@ class Trainer:
         self._snapshot_every = snapshot_every
         self._combine = combine
         self._refresh = refresh
+        self._release = release
         self._on_batch = on_batch
         # None is the end, or a reason to look whether to stop.
         self._ready: SimpleQueue[_Ready | BaseException | None] = SimpleQueue()
@@ -137,7 +142,7 @@ class Trainer:
             self._learn()
             if len(self.model.vocabulary) == 0:
                 raise EmptyVocabularyError(self._why_empty())
-            self._snapshot()
+            self._snapshot(last=self._release)
         after = self.model.counters
         return Totals(
             seconds=time.monotonic() - begin,
@@ -196,9 +201,10 @@ class Trainer:
                     self._on_batch()
         self.positions = positions
 
-    def _snapshot(self) -> None:
+    def _snapshot(self, *, last: bool = False) -> None:
         if self.sinks:
-            vectors = self.model.snapshot(combine=self._combine, refresh=self._refresh)
+            take = self.model.release if last else self.model.snapshot
+            vectors = take(combine=self._combine, refresh=self._refresh)
             for sink in self.sinks:
                 sink.write(vectors)
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stream_w2v.errors import ConfigError, EmptyVocabularyError, UnknownWordError
 from stream_w2v.formats import Table, format_of, read_table, read_word2vec, write_table
+from stream_w2v.packed import PackedWords
 from stream_w2v.storage import StrPath
 from stream_w2v.stream import Sink
 
@@ -24,7 +25,7 @@ class KeyedVectors:
     Parameters
     ----------
     keys
-        The words, each once; by custom the most frequent first.
+        The words, each once, by custom the most frequent first; those of a model are packed.
     vectors
         float32 ``[n, d]``. Taken as it is where dtype and layout allow, so leave it alone after.
     counts
@@ -56,24 +57,36 @@ class KeyedVectors:
     def __init__(
         self, keys: Sequence[str], vectors: ArrayLike, counts: ArrayLike | None = None
     ) -> None:
-        self.index_to_key = list(keys)
-        self.key_to_index = {word: row for row, word in enumerate(self.index_to_key)}
+        self._keys = keys if isinstance(keys, PackedWords) else list(keys)
         self.vectors: NDArray[np.float32] = _frozen(np.ascontiguousarray(vectors, np.float32))
         self.counts = None if counts is None else _frozen(_as_counts(counts))
-        n = len(self.index_to_key)
+        n = len(self)
         if self.vectors.ndim != 2 or len(self.vectors) != n:
             msg = f"{n} words need an array of {n} vectors, not one of shape {self.vectors.shape}"
             raise ConfigError(msg)
         if self.counts is not None and self.counts.shape != (n,):
             msg = f"{n} words need {n} counts, not an array of shape {self.counts.shape}"
             raise ConfigError(msg)
-        if len(self.key_to_index) < n:
+        # The words of a model are different.
+        if isinstance(self._keys, list) and len(self.key_to_index) < n:
             twice = next(w for row, w in enumerate(keys) if self.key_to_index[w] != row)
             msg = f"every word must come once, but {twice!r} comes again"
             raise ConfigError(msg)
 
+    # Made when they are asked for: a snapshot that is only written needs neither.
+
+    @cached_property
+    def index_to_key(self) -> list[str]:
+        """The words."""
+        return list(self._keys) if isinstance(self._keys, PackedWords) else self._keys
+
+    @cached_property
+    def key_to_index(self) -> dict[str, int]:
+        """The row of each word."""
+        return {word: row for row, word in enumerate(self.index_to_key)}
+
     def __len__(self) -> int:
-        return len(self.index_to_key)
+        return len(self._keys)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.index_to_key)
@@ -225,7 +238,7 @@ class KeyedVectors:
             safetensors holds a word with white space in it, and none holds a vector that is not
             finite. What stood at the path is intact.
         """
-        table = Table(self.index_to_key, self.vectors, self.counts)
+        table = Table(self._keys, self.vectors, self.counts)
         write_table(path, table, format_of(path, format))
 
     def save_word2vec_format(
@@ -270,7 +283,7 @@ class KeyedVectors:
     def _row(self, word: str) -> int:
         row = self.key_to_index.get(word)
         if row is None:
-            if not self.index_to_key:
+            if not len(self):
                 msg = f"there is no vector for {word!r}, nor for any other word: none was learnt"
                 raise EmptyVocabularyError(msg)
             raise UnknownWordError(_Unknown(word, self.index_to_key))

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from stream_w2v.config import Config
 from stream_w2v.kernel import lookup
 from stream_w2v.kernel.lookup import ROW, VOCABULARY_STATE, VocabularyArrays
-from stream_w2v.kernel.memory import grown, reserved_zeros
+from stream_w2v.kernel.memory import grown, reserved_zeros, touched
+from stream_w2v.kernel.refresh import list_words
 from stream_w2v.kernel.tokenise import MAX_WORD_BYTES
+from stream_w2v.packed import PackedWords
 
 _FIRST_SLOTS = 1 << 14
 _FIRST_BYTES = 1 << 16
@@ -44,18 +46,46 @@ def text_bytes(rows: int) -> int:
     return max(_FIRST_BYTES, 2 * MAX_WORD_BYTES * rows)
 
 
-class PackedWords(NamedTuple):
-    """Words as their bytes: word i is ``text[starts[i]:starts[i] + lengths[i]]``."""
+class WordList(NamedTuple):
+    """A copy of what is known of some words: the first arrays are as long as they are many.
 
-    text: bytes
+    Attributes
+    ----------
+    rows
+        int64 ``[n]``: their rows, ascending.
+    counts
+        float64 ``[n]``: their counts, in the unit that the kernel uses.
+    starts, lengths
+        int64 ``[n]``: where their bytes are in ``text``.
+    text
+        uint8: the bytes of all words.
+    """
+
+    rows: NDArray[np.int64]
+    counts: NDArray[np.float64]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    text: NDArray[np.uint8]
 
-    def decode(self, order: NDArray[np.int64]) -> list[str]:
-        """Return the words as str, in an order."""
-        text, starts, lengths = self.text, self.starts[order], self.lengths[order]
-        ends = (starts + lengths).tolist()
-        return [text[start:end].decode() for start, end in zip(starts.tolist(), ends, strict=True)]
+    @classmethod
+    def of_size(cls, words: int, size: int) -> WordList:
+        """Return room for so many words and bytes, in memory that is there already."""
+        return cls(
+            rows=touched(words, np.int64),
+            counts=touched(words, np.float64),
+            starts=touched(words, np.int64),
+            lengths=touched(words, np.int64),
+            text=touched(size, np.uint8),
+        )
+
+    def first(self, words: int, size: int) -> WordList:
+        """Return a view of so many words and bytes."""
+        rows, counts, starts, lengths, text = self
+        return WordList(rows[:words], counts[:words], starts[:words], lengths[:words], text[:size])
+
+    def packed(self, order: NDArray[np.int64]) -> PackedWords:
+        """Return the words alone, in an order."""
+        return PackedWords(self.text.tobytes(), self.starts[order], self.lengths[order])
 
 
 class Vocabulary:
@@ -85,6 +115,11 @@ class Vocabulary:
         return int(self.arrays.state[0]["rows_end"])
 
     @property
+    def words_end(self) -> int:
+        """Bytes that the words take, with those of evicted words that are still there."""
+        return int(self.arrays.state[0]["words_end"])
+
+    @property
     def candidates(self) -> int:
         """Words that wait for ``min_count``."""
         return int(self.arrays.state[0]["candidates"])
@@ -96,6 +131,11 @@ class Vocabulary:
         return float(state["total"] / state["increment"])
 
     @property
+    def increment(self) -> float:
+        """What one occurrence adds to a scaled count now."""
+        return float(self.arrays.state[0]["increment"])
+
+    @property
     def scaled_counts(self) -> NDArray[np.float64]:
         """The counts in the unit that the kernel uses, a view: float64 ``[rows_end]``."""
         result: NDArray[np.float64] = self.arrays.rows["count"][: self.rows_end]
@@ -104,7 +144,7 @@ class Vocabulary:
     @property
     def counts(self) -> NDArray[np.float64]:
         """Occurrences of each row's word, decayed with the half life: float64 ``[rows_end]``."""
-        return self.scaled_counts / float(self.arrays.state[0]["increment"])
+        return self.scaled_counts / self.increment
 
     @property
     def full(self) -> bool:
@@ -119,15 +159,23 @@ class Vocabulary:
 
     def words(self, rows: NDArray[np.int64]) -> list[str]:
         """Return the words of some rows."""
-        return self.packed_words(rows).decode(np.arange(len(rows)))
+        known = self.arrays.rows
+        text = self.arrays.words[: self.words_end].tobytes()
+        return PackedWords(text, known["word_start"][rows], known["word_length"][rows])[:]
 
-    def packed_words(self, rows: NDArray[np.int64]) -> PackedWords:
-        """Return a copy of the words of some rows, which is quickly made."""
-        return PackedWords(
-            self.arrays.words[: int(self.arrays.state[0]["words_end"])].tobytes(),
-            self.arrays.rows["word_start"][rows],
-            self.arrays.rows["word_length"][rows],
-        )
+    def list_words(self, room: WordList, since: int = 0) -> WordList:
+        """Copy what is known of the words last seen in piece ``since`` or later.
+
+        The copy is made in ``room`` if that is large enough, which takes half as long.
+        """
+        known = self.arrays.rows[: self.rows_end]
+        size = self.words_end
+        n = list_words(known, since, *room[:4])
+        if n > len(room.rows) or size > len(room.text):
+            room = WordList.of_size(n, size)
+            list_words(known, since, *room[:4])
+        room.text[:size] = self.arrays.words[:size]
+        return room.first(n, size)
 
     # Room, when the kernel asks for it.
 

@@ -358,6 +358,57 @@ def test_the_loss_falls_as_it_learns():
     assert 0 < mean < 0.6 * 6 * np.log(2)
 
 
+@pytest.mark.parametrize("vector_size", [1, 16, 100])
+def test_a_snapshot_is_right_at_any_vector_size(vector_size):
+    """Vectors that fill no whole register are copied whole, from rows that are not in order."""
+    model = Word2Vec(vector_size=vector_size, min_count=2, max_vocab_size=20)
+    # Words come and go, so rows are free, or not in the order in which words came.
+    for i in range(400):
+        model.learn_one(f"w{i // 9} w{i // 9 + 1} w{i % 3} grüße")
+    vocabulary, weights = model.vocabulary, model._weights
+    rows = vocabulary.rows()
+    words = vocabulary.words(rows)
+    inputs, outputs = weights.input_vectors[rows, :vector_size], weights.output_vectors[rows]
+    np.testing.assert_array_equal(model.snapshot(combine="input")[words], inputs)
+    wv = model.snapshot(combine="sum")
+    np.testing.assert_array_equal(wv[words], inputs + outputs[:, :vector_size] / 2)
+    assert sorted(wv.index_to_key) == sorted(words)
+    counts = [wv.get_vecattr(word, "count") for word in words]
+    assert counts == np.rint(vocabulary.counts[rows]).tolist()
+
+
+@pytest.mark.parametrize("combine", ["input", "sum"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"refresh_contexts": 1000}, {"replay_tokens": 10_000}],
+    ids=lambda o: " ".join(o),
+)
+def test_released_vectors_are_the_last_snapshot(combine, options):
+    """They are equal to the last bit, though the model has given its memory for them."""
+    model = Word2Vec(vector_size=20, min_count=2, max_vocab_size=20, **options)
+    for i in range(400):
+        model.learn_one(f"w{i // 9} w{i // 9 + 1} w{i % 3} w{i % 7}")
+    expected = model.snapshot(combine=combine, refresh=bool(options))
+    wv = model.release(combine=combine, refresh=bool(options))
+    assert wv.index_to_key == expected.index_to_key
+    np.testing.assert_array_equal(wv.vectors, expected.vectors)
+    np.testing.assert_array_equal(wv.counts, expected.counts)
+
+
+def test_a_released_model_learns_no_more(tmp_path):
+    """What would need the memory that is gone says so; what is counted is still there."""
+    model = Word2Vec(vector_size=4, min_count=1)
+    model.learn_one("a b c")
+    model.release()
+    for action in (
+        lambda: model.learn_one("a b c"), model.snapshot, model.release,
+        lambda: model.save(tmp_path / "m"),
+    ):  # fmt: skip
+        with pytest.raises(BrokenModelError, match="released"):
+            action()
+    assert model.counters["words"] == len(model.vocabulary) == 3
+
+
 def test_a_snapshot_has_the_words_by_falling_count():
     """Words, counts and vectors belong together, and the most frequent word comes first."""
     model = Word2Vec(vector_size=8, min_count=2, sample=0)

@@ -315,6 +315,8 @@ TWINS = {
     "kernel.noise.rebuild": "naive.alias_table",
     "kernel.refresh.gather": "test_a_snapshot_is_the_rows_of_the_words",
     "kernel.refresh.gather_more": "test_a_snapshot_of_sums_adds_half_of_the_output_vectors",
+    "kernel.refresh.gather_sums": "test_a_snapshot_of_sums_adds_half_of_the_output_vectors",
+    "kernel.refresh.list_words": "test_a_snapshot_is_the_rows_of_the_words",
     "kernel.refresh.refresh": "test_a_refreshed_snapshot_equals_the_twin",
     "kernel.refresh.reorder": "test_a_snapshot_has_the_words_by_falling_count",
     "kernel.replay.forget_replay_rows": "test_the_replay_equals_the_twin",

@@ -16,8 +16,11 @@ from tests.benchmarks import (
     peers,
     quality,
     roofline,
+    sizes,
+    snapshots,
     soak,
     startup,
+    threads,
     whole,
 )
 from tests.benchmarks.child import ChildFailedError, work
@@ -27,14 +30,18 @@ from tests.benchmarks.turns import say
 
 SECTIONS = {
     "kernel": kernel.measure,
-    "threads": kernel.threads,
+    "threads": threads.measure,
     "roofline": roofline.measure,
+    "sizes": sizes.vocabularies,
+    "records": sizes.records,
     "end-to-end": whole.end_to_end,
     "memory": whole.memory,
     "startup": startup.measure,
     "quality": quality.measure,
     "peers": peers.measure,
     "continual": continual.measure,
+    "pause": snapshots.pause,
+    "snapshots": snapshots.throughput,
     "soak": soak.measure,
     "drift": drift.measure,
     "drift-neighbours": drift.neighbours,

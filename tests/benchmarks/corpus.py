@@ -10,9 +10,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from tests.benchmarks.child import answer
+
+if TYPE_CHECKING:
+    from stream_w2v.stream import Batch
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -25,6 +28,8 @@ OPENERS: dict[bytes, Callable[..., Any]] = {
     b"\xfd7zXZ\x00": lzma.open,
     b"\x28\xb5\x2f\xfd": zstd.open,
 }
+
+_BATCH_BYTES = 1 << 17
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -58,6 +63,23 @@ def pieces(path: str) -> Iterator[bytes]:
             piece += file.readline()
             yield piece if piece.endswith(b"\n") else piece + b"\n"
             piece = file.read(size)
+
+
+def recut(path: str, words: int) -> Iterator[Batch]:
+    """Yield the words of a plain text in records of so many, in batches as a source makes them."""
+    # Here, because the process that starts all others has to stay small.
+    import numpy as np
+
+    from stream_w2v.stream import Batch
+
+    text = b" ".join(Path(path).read_bytes().split()) + b" "
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(" "))[words - 1 :: words] + 1
+    records = max(1, _BATCH_BYTES * len(ends) // len(text))
+    begin = 0
+    for first in range(0, len(ends), records):
+        some = ends[first : first + records]
+        yield Batch(text[begin : some[-1]], some - begin)
+        begin = int(some[-1])
 
 
 def describe(path: str, min_count: int) -> dict[str, Any]:

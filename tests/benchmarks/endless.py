@@ -26,7 +26,19 @@ _LAST_RANK = 2.0**53  # beyond it not every whole number is a float64
 _CONSONANTS = np.frombuffer(b"bcdfghjklmnpqrstvwxz", dtype=np.uint8)
 _VOWELS = np.frombuffer(b"aeiou", dtype=np.uint8)
 _SYLLABLES = len(_CONSONANTS) * len(_VOWELS)
-_LONGEST = 2 * 8 + 1  # letters of the last rank, and what ends the word
+LONGEST = 2 * 8 + 1
+"""Letters of the last rank, and what ends the word."""
+
+
+@njit
+def spell(rank, text, size):
+    """Write a rank in syllables from a place on, the first ranks the shortest; return the end."""
+    while rank > 0:
+        rank, syllable = divmod(rank - 1, _SYLLABLES)
+        text[size] = _CONSONANTS[syllable // len(_VOWELS)]
+        text[size + 1] = _VOWELS[syllable % len(_VOWELS)]
+        size += 2
+    return size
 
 
 # Cached, because compiling would show in the memory of the measured process.
@@ -35,7 +47,7 @@ def _write(uniforms, text, ends):
     """Write a word for each number drawn; return the bytes written.
 
     The rank comes from the inverse of the distribution function, so it needs no table and has no
-    bound that matters. A word is its rank written in syllables: the first ranks have the shortest.
+    bound that matters.
     """
     size = 0
     for token in range(len(uniforms)):
@@ -44,12 +56,7 @@ def _write(uniforms, text, ends):
             rank = math.exp(share * _SCALE)
         else:
             rank = _HEAD * ((1.0 - share) / (1.0 - _HEAD_SHARE)) ** (-1.0 / (_DECAY - 1.0))
-        left = np.int64(min(rank, _LAST_RANK))
-        while left > 0:
-            left, syllable = divmod(left - 1, _SYLLABLES)
-            text[size] = _CONSONANTS[syllable // len(_VOWELS)]
-            text[size + 1] = _VOWELS[syllable % len(_VOWELS)]
-            size += 2
+        size = spell(np.int64(min(rank, _LAST_RANK)), text, size)
         record, place = divmod(token + 1, RECORD_TOKENS)
         text[size] = ord(" ") if place else ord("\n")
         size += 1
@@ -62,7 +69,7 @@ def batches(tokens: int, seed: int) -> Iterator[Batch]:
     """Yield so many tokens, rounded up to whole batches; the same for the same seed."""
     generator = np.random.default_rng(seed)
     for _ in range(-(-tokens // BATCH_TOKENS)):
-        text = np.empty(BATCH_TOKENS * _LONGEST, dtype=np.uint8)
+        text = np.empty(BATCH_TOKENS * LONGEST, dtype=np.uint8)
         ends = np.empty(BATCH_TOKENS // RECORD_TOKENS, dtype=np.int64)
         size = _write(generator.random(BATCH_TOKENS), text, ends)
         yield Batch(text[:size].data, ends)

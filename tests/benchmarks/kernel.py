@@ -33,18 +33,14 @@ def _row(setting: Setting, size: int, turns: Turns) -> list[str]:
     ]
 
 
-def _take_turns(setting: Setting, title: str, task: str, size: int, workers: int) -> Turns:
-    text = str(setting.text)
+def _take_turns(setting: Setting, title: str, size: int) -> Turns:
+    options = {"path": str(setting.text), "vector_size": size}
     return take_turns(
         title,
-        partial(work, "our_side", task, path=text, vector_size=size),
-        partial(work, "gensim_side", "kernel", path=text, vector_size=size, workers=workers),
+        partial(work, "our_side", "kernel", **options),
+        partial(work, "gensim_side", "kernel", workers=1, **options),
         setting.pairs,
     )
-
-
-def _raw(turns: Turns) -> list[dict[str, Any]]:
-    return [{"stream-w2v": ours.answer, "gensim": theirs.answer} for ours, theirs in turns]
 
 
 def measure(setting: Setting) -> Section:
@@ -53,9 +49,9 @@ def measure(setting: Setting) -> Section:
     raw: dict[str, Any] = {}
     for size in SIZES[:1] if setting.quick else SIZES:
         name = f"kernel, d={size}"
-        turns = _take_turns(setting, name, "kernel", size, workers=1)
+        turns = _take_turns(setting, name, size)
         rows.append(_row(setting, size, turns))
-        raw[name] = _raw(turns)
+        raw[name] = [{"stream-w2v": ours.answer, "gensim": theirs.answer} for ours, theirs in turns]
     return Section(
         title="Training call, one thread",
         columns=(
@@ -75,25 +71,4 @@ def measure(setting: Setting) -> Section:
             "Both clocks start when compiled code is loaded. CPU is that of all threads.",
         ),
         raw=raw,
-    )
-
-
-def threads(setting: Setting) -> Section:
-    """Compare two threads of each, by the clock on the wall."""
-    turns = _take_turns(setting, "two threads, d=100", "threads", 100, workers=2)
-    tokens = setting.corpus["tokens"]
-    rates = [
-        [tokens / run.answer["wall"] / 1e6 for run in side] for side in zip(*turns, strict=True)
-    ]
-    ratios = [theirs.answer["wall"] / ours.answer["wall"] for ours, theirs in turns]
-    row = ["d=100", *(middle(rate, unit=" M/s") for rate in rates), spread(ratios, unit="x")]
-    return Section(
-        title="Two threads",
-        columns=("", "stream-w2v, tokens per second", "gensim", "ratio, wall"),
-        rows=[row],
-        notes=(
-            "stream-w2v: `Trainer` over a `FileSource`, one thread that reads and tokenises, one "
-            "that learns; the result is bit-reproducible. gensim: `workers=2`, both learn.",
-        ),
-        raw={"two threads": _raw(turns)},
     )

@@ -23,10 +23,11 @@ def load() -> dict[str, Any]:
 
 
 def load_command() -> dict[str, Any]:
-    """Import all that the command line uses."""
+    """Import all that the command line uses: some of it only when it reads a command."""
     import stream_w2v.cli
 
-    return {"module": stream_w2v.cli.__name__}
+    # There is no such file, which is the first thing that it looks at.
+    return {"code": stream_w2v.cli.main(["train", "no-such-file", "--vectors", "none.bin"])}
 
 
 def first() -> dict[str, Any]:
@@ -68,39 +69,110 @@ def kernel(path: str, vector_size: int) -> dict[str, Any]:
 
 
 def roofline(path: str, vector_size: int) -> dict[str, Any]:
-    """Measure one core's peak of multiply-adds, and what training uses of it, in FLOP/s."""
+    """Measure what one core could do, in FLOP/s and bytes/s, and what training uses of both."""
     from stream_w2v import Word2Vec
     from stream_w2v.connectors.files import FileSource
+    from stream_w2v.kernel.memory import stride_of
+    from tests.benchmarks.bandwidth import bytes_per_second
     from tests.benchmarks.peak import flops_per_second
 
     with FileSource(path) as source:
         batches = list(source)
     Word2Vec(vector_size=vector_size).learn_batch(batches[0])
     model = Word2Vec(vector_size=vector_size)
-    peak = flops_per_second()
+    peak, bandwidth = flops_per_second(), bytes_per_second()
     cpu = time.process_time()
     for batch in batches:
         model.learn_batch(batch)
     cpu = time.process_time() - cpu
+    windows, outputs = model.counters["windows"], 1 + model.config.negative
+    pairs = windows * _inputs(model) * outputs
+    # Moving on by one window brings one input row and all output rows, to be read and written.
+    rows = windows * (1 + outputs)
+    return {
+        "peak": max(peak, flops_per_second()),
+        "bandwidth": max(bandwidth, bytes_per_second()),
+        "useful": 6 * vector_size * pairs / cpu,
+        "touched": 2 * 4 * stride_of(vector_size) * rows / cpu,
+    }
+
+
+def _inputs(model: Any) -> float:
+    """Return how many context words a window had on average, judging by those looked at."""
+    from stream_w2v.kernel.train import LOSS_EVERY
+
     counters = model.counters
-    # The loss is sampled at one window in 256, and says how many inputs those had.
-    inputs = counters["loss_pairs"] / -(-counters["windows"] // 256)
-    pairs = counters["windows"] * inputs * (1 + model.config.negative)
-    return {"peak": max(peak, flops_per_second()), "useful": 6 * vector_size * pairs / cpu}
+    looked: float = counters["loss_pairs"] / -(-counters["windows"] // LOSS_EVERY)
+    return looked
 
 
-def threads(path: str, vector_size: int) -> dict[str, Any]:
-    """Measure a trainer, with one thread that reads and tokenises and one that learns."""
-    from stream_w2v import Trainer, Word2Vec
+def records(path: str, length: int | None) -> dict[str, Any]:
+    """Measure learning the text cut into records of so many words; None leaves it as it is."""
+    from stream_w2v import Word2Vec
     from stream_w2v.connectors.files import FileSource
+    from tests.benchmarks.corpus import recut
 
-    Word2Vec(vector_size=vector_size).learn_one(SENTENCE)
-    model = Word2Vec(vector_size=vector_size)
+    if length is None:
+        with FileSource(path) as source:
+            batches = list(source)
+    else:
+        batches = list(recut(path, length))
+    Word2Vec().learn_batch(batches[0])
+    model = Word2Vec()
     cpu, wall = time.process_time(), time.perf_counter()
-    Trainer(model, FileSource(path)).run()
+    for batch in batches:
+        model.learn_batch(batch)
     return {
         "wall": time.perf_counter() - wall,
         "cpu": time.process_time() - cpu,
+        **{name: model.counters[name] for name in ("records", "words", "windows")},
+        "inputs": _inputs(model),
+    }
+
+
+def threads(path: str, workers: int, seed: int, out: Mapping[str, str]) -> dict[str, Any]:
+    """Measure a trainer, and save snapshots: for each combination the path to save it at.
+
+    With one worker one thread reads and tokenises and one learns; with several each does both.
+    """
+    from stream_w2v import Trainer, Word2Vec
+    from stream_w2v.connectors.files import FileSource
+
+    Word2Vec(workers=workers).learn_many([SENTENCE])
+    model = Word2Vec(workers=workers, seed=seed)
+    cpu, wall = time.process_time(), time.perf_counter()
+    Trainer(model, FileSource(path)).run()
+    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    for combine, place in out.items():
+        model.snapshot(combine=combine).save_word2vec_format(place, binary=True)
+    return {**clocks, "words": len(model.vocabulary)}
+
+
+def train_with_snapshots(path: str, every: float | None, combine: str) -> dict[str, Any]:
+    """Measure a trainer whose sink gets a snapshot every so many seconds and forgets it."""
+    from stream_w2v import KeyedVectors, Trainer, Word2Vec
+    from stream_w2v.connectors.files import FileSource
+    from stream_w2v.stream import Sink
+
+    taken = 0
+
+    class Nowhere(Sink):
+        def write(self, vectors: KeyedVectors) -> None:
+            nonlocal taken
+            taken += 1
+
+    warm = Word2Vec(min_count=1)
+    warm.learn_one(SENTENCE)
+    warm.snapshot(combine=combine)
+    model = Word2Vec()
+    sinks = [] if every is None else [Nowhere()]
+    trainer = Trainer(model, FileSource(path), sinks, snapshot_every=every, combine=combine)
+    cpu, wall = time.process_time(), time.perf_counter()
+    trainer.run()
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "snapshots": taken,
         "words": len(model.vocabulary),
     }
 
@@ -223,7 +295,9 @@ if __name__ == "__main__":
         learn=learn,
         kernel=kernel,
         roofline=roofline,
+        records=records,
         threads=threads,
+        train_with_snapshots=train_with_snapshots,
         train=train,
         soak=soak,
         continual=continual,

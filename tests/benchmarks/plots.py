@@ -62,6 +62,56 @@ def peers(raw: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def roofline(raw: Mapping[str, Any]) -> Figure:
+    """Draw the two limits of one core, and how far below them training is."""
+
+    def best(key: str) -> float:
+        return max(run[key] for runs in raw.values() for run in runs)
+
+    peak, bandwidth = best("peak"), best("bandwidth")
+    corner = peak / bandwidth
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    panel = figure.subplots()
+    reach = (corner / 8, corner, 8 * corner)
+    panel.plot(reach, [min(peak, bandwidth * x) for x in reach], color="black")
+    for place, (name, runs) in enumerate(raw.items()):
+        useful = statistics.median(run["useful"] for run in runs)
+        touched = statistics.median(run["touched"] for run in runs)
+        panel.plot(useful / touched, useful, "os"[place % 2], color=f"C{place}", label=name)
+    panel.set(
+        xscale="log",
+        yscale="log",
+        xlabel="operations per byte of rows touched",
+        ylabel="operations per second",
+        ylim=(peak / 20, 2 * peak),
+    )
+    panel.text(reach[-1], 1.1 * peak, f"{peak / 1e9:.0f} GFLOP/s", ha="right")
+    panel.text(reach[0], 1.4 * bandwidth * reach[0], f"{bandwidth / 1e9:.0f} GB/s")
+    panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.yaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def sizes(raw: Mapping[str, Any]) -> Figure:
+    """Draw speed against the number of words."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for name, runs in raw.items():
+        size = name.partition(", ")[2]
+        speed = statistics.median(run["words"] / run["cpu"] for run in runs)
+        lines.setdefault(size, []).append((runs[0]["rows"], speed))
+    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    panel = figure.subplots()
+    for size, points in lines.items():
+        panel.plot(*zip(*points, strict=True), "o-", label=size)
+    panel.set(xscale="log", xlabel="words with a vector", ylabel="tokens per CPU second")
+    panel.set_ylim(0, 1.1 * panel.dataLim.ymax)
+    panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.yaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.legend(frameon=False)
+    return figure
+
+
 def soak(raw: Mapping[str, Any]) -> Figure:
     """Draw what a long stream costs: flat, flat, logarithmic."""
     looks = raw["looks"]
@@ -123,7 +173,13 @@ def drift(raw: Mapping[str, Any]) -> Figure:
     return figure
 
 
-PLOTS = {"peers": peers, "soak": soak, "drift": drift}
+PLOTS = {
+    "roofline": roofline,
+    "sizes": sizes,
+    "peers": peers,
+    "soak": soak,
+    "drift": drift,
+}
 """The section that each plot is of."""
 
 

@@ -122,8 +122,10 @@ def memory(setting: Setting) -> Section:
         ),
         rows=rows,
         notes=(
-            "Peak resident memory of a process, less that of one that only imports the library. "
-            "The command also copies a snapshot and writes it; gensim writes without a copy.",
+            "Peak resident memory of a process, less that of one that only imports the library, or "
+            "for our command also reads a command line. It has a thread that reads and tokenises "
+            "ahead. It writes from the memory that the model had: with `--save`, which needs the "
+            "model afterwards, it writes from a copy, as `snapshot()` does.",
         ),
         raw=raw,
     )
