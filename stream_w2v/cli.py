@@ -28,10 +28,11 @@ from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
 from stream_w2v.formats import ENDINGS, KIND, format_of
 from stream_w2v.memory import memory_bound, memory_now
-from stream_w2v.model import COMBINATIONS, DEFAULT_COMBINATION, Word2Vec
+from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
 from stream_w2v.output import check_no_source, check_output, printable, say, say_json
 from stream_w2v.progress import Announced, Progress, short
+from stream_w2v.snapshot import COMBINATIONS, DEFAULT_COMBINATION
 from stream_w2v.storage import kind_of
 from stream_w2v.stream import Sink
 from stream_w2v.trainer import Totals, Trainer

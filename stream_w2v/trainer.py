@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from stream_w2v.errors import ConfigError, EmptyVocabularyError
-from stream_w2v.model import DEFAULT_COMBINATION, Word2Vec, check_combination
+from stream_w2v.model import Word2Vec
+from stream_w2v.snapshot import DEFAULT_COMBINATION, check_combination
 from stream_w2v.stream import Batch, Positions, Sink, Source
 from stream_w2v.text import TokenBlock
 from stream_w2v.workers import Workers

@@ -54,16 +54,6 @@ def _weights(rows: int, stride: int) -> Weights:
                    *(aligned_zeros(rows) for _ in range(2)))  # fmt: skip
 
 
-def reserved_weights(rows: int, stride: int) -> Weights:
-    """Return weights of 0; memory is taken only for the rows that are used."""
-    return Weights(
-        input_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
-        output_vectors=reserved_zeros(rows * stride, np.float32, huge=True).reshape(rows, stride),
-        input_windows=reserved_zeros(rows, np.float32),
-        output_windows=reserved_zeros(rows, np.float32),
-    )
-
-
 def _plan(rows: int) -> Plan:
     # A piece that is trained has two words at least.
     pieces = rows // 2

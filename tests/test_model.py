@@ -279,7 +279,7 @@ def test_a_copied_model_goes_its_own_way():
     model.learn_many(STREAM[:50])
     before = state_of(model)
     other = Word2Vec(model.config)
-    other._restore(copy.deepcopy(model.tensors()))
+    other._state.restore(copy.deepcopy(model.tensors()))
     other.learn_many(STREAM[50:60])
     assert state_of(model) == before
     assert state_of(other) == learnt(STREAM[:60], at_once)
@@ -365,7 +365,7 @@ def test_a_snapshot_is_right_at_any_vector_size(vector_size):
     # Words come and go, so rows are free, or not in the order in which words came.
     for i in range(400):
         model.learn_one(f"w{i // 9} w{i // 9 + 1} w{i % 3} grüße")
-    vocabulary, weights = model.vocabulary, model._weights
+    vocabulary, weights = model.vocabulary, model._state.weights
     rows = vocabulary.rows()
     words = vocabulary.words(rows)
     inputs, outputs = weights.input_vectors[rows, :vector_size], weights.output_vectors[rows]

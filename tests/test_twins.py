@@ -225,7 +225,7 @@ def test_contexts_of_rare_words_equal_the_twin(refresh_contexts):
     records = corpus(12, 100, words=120)
     options = {"refresh_contexts": refresh_contexts, "min_count": 2, "sample": 0.05}
     model, _ = learn_both(records, every=10, **options)
-    assert 0 < len(model._contexts) <= -(-refresh_contexts // 8) * 8
+    assert 0 < len(model._state.contexts) <= -(-refresh_contexts // 8) * 8
     learn_both(records, every=10, **options, max_vocab_size=20, half_life=1000)
 
 

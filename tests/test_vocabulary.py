@@ -240,7 +240,7 @@ def test_memory_does_not_grow_once_the_vocabulary_is_full(half_life):
     )
 
     def used() -> int:
-        arrays = [*model.vocabulary.arrays, *model.noise.arrays, *model._weights]
+        arrays = [*model.vocabulary.arrays, *model.noise.arrays, *model._state.weights]
         return sum(array.nbytes for array in arrays)
 
     def learn(first: int, last: int) -> None:

@@ -91,7 +91,7 @@ def _timed(action: Callable[[], object]) -> float:
 def _watch_lock(model: Any) -> list[float]:
     """Return a list that gets the seconds for which each call keeps the others waiting."""
     held: list[float] = []
-    whole = model._whole
+    whole = model._learner.whole
 
     @contextmanager
     def watched() -> Iterator[None]:
@@ -102,7 +102,7 @@ def _watch_lock(model: Any) -> list[float]:
             finally:
                 held.append(time.perf_counter() - clock)
 
-    model._whole = watched
+    model._learner.whole = watched
     return held
 
 

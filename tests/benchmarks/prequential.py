@@ -173,7 +173,7 @@ def look(model: Word2Vec, words: Words, stretch: Stretch) -> dict[str, float]:
         shares = np.maximum(own[rows[ids]], _LEAST_SHARE)
         return np.where(rows[ids] < 0, 0.0, np.log(shares / words.noise[ids]))
 
-    inputs, outputs = model._weights.input_vectors, model._weights.output_vectors
+    inputs, outputs = model._state.weights.input_vectors, model._state.weights.output_vectors
     centres = vectors(outputs, stretch.centres)
     contexts = vectors(inputs, stretch.contexts)
     drawn, counted = stretch.drawn[:, :NOISE_WORDS], stretch.counted[:, :NOISE_WORDS]
