@@ -241,7 +241,7 @@ def train(
 
 
 def _load_for_training(path: Path, options: Mapping[str, Any]) -> Word2Vec:
-    model = _load(path)
+    model = _load(path, options.get("workers"))
     if not isinstance(model, Word2Vec):
         _refuse(f"{path} holds vectors only, which cannot be trained on: name a saved model")
     if callable(model.config.text):
@@ -309,14 +309,14 @@ def _summary(
 # The commands that read
 
 
-def _load(path: Path) -> Word2Vec | KeyedVectors:
+def _load(path: Path, workers: int | None = None) -> Word2Vec | KeyedVectors:
     """Read a saved model or vectors, told by the content."""
     if path.is_dir():
         _refuse(f"{path} is a directory: name a file of vectors or a saved model")
     if kind_of(path) in (None, KIND):
         return KeyedVectors.load(path)
     # A model whose text was cut by a function needs one, but here no text is cut.
-    return Word2Vec.load(path, text=str.split)
+    return Word2Vec.load(path, text=str.split, workers=workers)
 
 
 def _load_vectors(

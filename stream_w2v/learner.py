@@ -37,10 +37,12 @@ class Learner:
     def __init__(self, state: State, config: Config) -> None:
         self.released = False
         self._state = state
-        self._workers = config.workers
+        self._several = config.workers > 1
         self._spaces: SimpleQueue[Workspace] = SimpleQueue()
-        for _ in range(config.workers):
-            self._spaces.put(Workspace(config, several=config.workers > 1))
+        for _ in range(config.workers if self._several else 0):
+            self._spaces.put(Workspace(config, several=True))
+        # One thread uses its own under the lock, and not the queue: there Ctrl-C might lose it.
+        self._alone = Workspace(config, several=False)
         # Who holds the lock may count; the vectors are still while nobody trains.
         self._lock = threading.RLock()
         self._still = threading.Condition(self._lock)
@@ -58,19 +60,19 @@ class Learner:
         DivergedError
             If the vectors are no longer finite.
         """
+        if not self._several:
+            self._learn_alone(block)
+            return
         space = self._spaces.get()
-        space.scratch.cursor[0] = 0
         try:
-            if self._workers == 1:
-                self._learn_alone(block, space)
-            else:
-                self._learn_beside(block, space)
+            self._learn_beside(block, space)
         finally:
             self._spaces.put(space)
 
-    def _learn_alone(self, block: TokenBlock, space: Workspace) -> None:
-        state = self._state
+    def _learn_alone(self, block: TokenBlock) -> None:
+        state, space = self._state, self._alone
         with self.whole():
+            space.scratch.cursor[0] = 0
             interrupt: KeyboardInterrupt | None = None
             status = -1
             while status != DONE:
@@ -92,6 +94,7 @@ class Learner:
     def _learn_beside(self, block: TokenBlock, space: Workspace) -> None:
         """Learn while other threads do: one counts at a time, all train."""
         status = -1
+        space.scratch.cursor[0] = 0
         try:
             while status != DONE:
                 status = self._prepare(block, space)

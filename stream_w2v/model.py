@@ -225,7 +225,13 @@ class Word2Vec:
             write_tensors(path, _KIND, _VERSION, self.tensors(), {"config": self.config.to_dict()})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, text: str | Tokenizer | None = None) -> Word2Vec:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        text: str | Tokenizer | None = None,
+        workers: int | None = None,
+    ) -> Word2Vec:
         """Load what :meth:`save` wrote; learning goes on as if nothing had happened.
 
         Parameters
@@ -234,6 +240,8 @@ class Word2Vec:
             The file.
         text
             The callable that cuts records into words, for a model that was trained with one.
+        workers
+            Threads that train from now on, if not as many as before.
 
         Raises
         ------
@@ -247,6 +255,8 @@ class Word2Vec:
             options = dict(metadata["config"])
             if options.get("text") == CUSTOM_TEXT and text is not None:
                 options["text"] = text
+            if workers is not None:
+                options["workers"] = workers
             model = cls(Config.from_dict(options))
             model._state.restore(tensors)
         except ConfigError:

@@ -181,6 +181,18 @@ def test_train_takes_every_option_by_its_name(run: Run, files: Files, tmp_path: 
     assert Word2Vec.load(model).config == Config(**given)
 
 
+def test_a_loaded_model_may_have_another_number_of_workers(
+    run: Run, files: Files, tmp_path: Path
+) -> None:
+    """That is no option that the saved model could contradict."""
+    out = tmp_path / "m.safetensors"
+    result = run("train", files.corpus, "--load", files.model, "--workers", "2", "--save", out)
+    assert result.code == 0
+    loaded = Word2Vec.load(out)
+    assert loaded.config.workers == 2
+    assert loaded.records == 2 * Word2Vec.load(files.model).records
+
+
 def test_combine_and_refresh_reach_the_vectors(run: Run, files: Files, tmp_path: Path) -> None:
     """For train and for export alike, which write the same vectors of the same model."""
     model = tmp_path / "m.safetensors"

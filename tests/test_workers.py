@@ -144,6 +144,25 @@ def test_snapshots_and_saves_are_whole_while_threads_learn(tmp_path):
     assert state_of(Word2Vec.load(tmp_path / "model")) == state_of(model)
 
 
+def test_a_saved_model_goes_on_with_another_number_of_workers(tmp_path):
+    """How many threads train is no part of what was learnt."""
+    alone, many = Word2Vec(**HARD), Word2Vec(**HARD, workers=3)
+    for model in (alone, many):
+        model.learn_many(STREAM[:50])
+        model.save(tmp_path / "model")
+        loaded = Word2Vec.load(tmp_path / "model", workers=4 - model.config.workers)
+        assert loaded.config.workers == 4 - model.config.workers
+        assert state_of(loaded) == state_of(model)
+        loaded.learn_many(STREAM[50:60])
+        assert loaded.records == 60
+    one = Word2Vec.load(tmp_path / "model", workers=1)
+    one.learn_many(STREAM[50:])
+    two = Word2Vec.load(tmp_path / "model", workers=1)
+    for record in STREAM[50:]:
+        two.learn_one(record)
+    assert state_of(one) == state_of(two)
+
+
 def test_learn_many_uses_the_workers():
     """One call trains in several threads."""
     names: set[str] = set()
