@@ -26,6 +26,18 @@ def test_new_words_without_end_stay_within_the_bound(options: dict[str, int]) ->
     assert model.counters["evicted" if config.min_count == 1 else "forgotten"] > 0
 
 
+def test_what_is_kept_for_later_is_in_the_bound() -> None:
+    """The ring and the contexts count with the bytes that their arrays have."""
+    plain = Config(vector_size=8, max_vocab_size=100)
+    config = Config(vector_size=8, max_vocab_size=100, replay_tokens=10_000, refresh_contexts=99)
+    state = Word2Vec(config)._state
+    arrays = [state.replay.arrays.tokens, *state.contexts.arrays]
+    kept = sum(array.nbytes for array in arrays)
+    assert kept > 40_000 + 99 * 48
+    assert memory_bound(config) - memory_bound(plain) == kept
+    assert memory_now(Word2Vec(config)) - memory_now(Word2Vec(plain)) == kept
+
+
 def test_a_full_model_takes_a_fair_part_of_its_bound() -> None:
     """The bound is of use: what fills it most takes more than half of it."""
     config = Config(vector_size=8, min_count=1, max_vocab_size=8192, max_candidates=10)
