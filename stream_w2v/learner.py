@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 
@@ -47,8 +48,11 @@ class Learner:
         self._lock = threading.RLock()
         self._still = threading.Condition(self._lock)
         self._training = 0
-        self._wanted = 0
+        self._wanted = 0  # how many wait for the vectors to be still
+        self._evicting: Workspace | None = None  # whose piece is counted in part
         self._broken = False
+        # For the main thread, where signals strike: see _learn_elsewhere.
+        self._elsewhere = ThreadPoolExecutor(1, "stream-w2v learner") if self._several else None
 
     def learn(self, block: TokenBlock) -> None:
         """Learn a block of records.
@@ -62,12 +66,25 @@ class Learner:
         """
         if not self._several:
             self._learn_alone(block)
-            return
-        space = self._spaces.get()
-        try:
-            self._learn_beside(block, space)
-        finally:
-            self._spaces.put(space)
+        elif threading.current_thread() is threading.main_thread():
+            self._learn_elsewhere(block)
+        else:
+            self._learn_beside(block)
+
+    def _learn_elsewhere(self, block: TokenBlock) -> None:
+        """Learn in a thread in which no signal is handled: Ctrl-C would leave a part unlearnt."""
+        assert self._elsewhere is not None
+        task = self._elsewhere.submit(self._learn_beside, block)
+        interrupt: KeyboardInterrupt | None = None
+        while True:
+            try:
+                task.result()
+                break
+            except KeyboardInterrupt as error:
+                # It takes effect after the block.
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def _learn_alone(self, block: TokenBlock) -> None:
         state, space = self._state, self._alone
@@ -91,55 +108,63 @@ class Learner:
             if interrupt is not None:
                 raise interrupt
 
-    def _learn_beside(self, block: TokenBlock, space: Workspace) -> None:
+    def _learn_beside(self, block: TokenBlock) -> None:
         """Learn while other threads do: one counts at a time, all train."""
-        status = -1
+        space = self._spaces.get()
         space.scratch.cursor[0] = 0
+        status = -1
         try:
             while status != DONE:
                 status = self._prepare(block, space)
                 self._train(space)
-        except BaseException:
-            # What was counted may not have been trained.
-            self._broken = True
-            raise
-        with self._lock:
-            self._count(block)
+            with self._lock:
+                self._count(block)
+        finally:
+            self._spaces.put(space)
 
     def _prepare(self, block: TokenBlock, space: Workspace) -> int:
-        """Count as much of a block as there is room for, and plan its training."""
-        state, cursor = self._state, space.scratch.cursor[0]
+        """Count as many records of a block as there is room for, and plan their training."""
+        state = self._state
         with self._lock:
-            self._still.wait_for(lambda: self._wanted == 0)
-            self._check_whole()
-            # Meanwhile another thread may have evicted words of a piece counted in part.
-            cursor["changed"] = cursor["word"] > 0
-            status: int = kernel.prepare(
-                block.tokens, block.pieces, *state.arrays(), space.scratch, space.plan,
-                state.options, state.counters,
-            )  # fmt: skip
-            if status != ROWS_FULL:
-                self._make_room(status)
-            elif not cursor["planned"]:
+            if self._evicting is space:
                 # Rows go to other words only when nobody trains them.
-                self._wait_until_still()
-                if state.vocabulary.full:
-                    self._make_room(status)
+                self._still.wait_for(lambda: self._training == 0 or self._broken)
+                self._check_whole()
+                self._make_room(ROWS_FULL)
+            else:
+                self._still.wait_for(lambda: not (self._wanted or self._evicting) or self._broken)
+                self._check_whole()
+            while True:
+                status: int = kernel.prepare(
+                    block.tokens, block.pieces, *state.arrays(), space.scratch, space.plan,
+                    state.options, state.counters,
+                )  # fmt: skip
+                if status in (DONE, PLAN_FULL, ROWS_FULL):
+                    break
+                self._make_room(status)
+            # What is planned may name the rows that are to go, so it is trained first; until then
+            # nobody else counts, and nobody takes a record counted in part for a whole one.
+            self._evicting = space if status == ROWS_FULL else None
             self._training += 1
+            self._still.notify_all()
         return status
 
     def _train(self, space: Workspace) -> None:
         """Train what is planned."""
         state, counters = self._state, space.counters[0]
         before = counters.copy()
+        done = False
         try:
             kernel.train(
                 state.noise.arrays, state.weights, space.scratch, space.plan, space.private,
                 state.options, space.counters,
             )  # fmt: skip
+            done = True
         finally:
             with self._lock:
                 self._training -= 1
+                # What was counted and not trained is no state to go on from.
+                self._broken |= not done
                 for name in ("windows", "loss", "loss_pairs"):
                     state.counters[0][name] += counters[name] - before[name]
                 self._still.notify_all()
@@ -148,18 +173,14 @@ class Learner:
     def whole(self) -> Iterator[None]:
         """Keep other threads out, and refuse a model that was broken off."""
         with self._lock:
-            self._wait_until_still()
+            self._wanted += 1
+            try:
+                self._still.wait_for(lambda: not (self._training or self._evicting) or self._broken)
+            finally:
+                self._wanted -= 1
+                self._still.notify_all()
             self._check_whole()
             yield
-
-    def _wait_until_still(self) -> None:
-        """Wait, holding the lock, until nobody trains."""
-        self._wanted += 1
-        try:
-            self._still.wait_for(lambda: self._training == 0)
-        finally:
-            self._wanted -= 1
-            self._still.notify_all()
 
     def _check_whole(self) -> None:
         if self._broken:

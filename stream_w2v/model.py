@@ -178,11 +178,14 @@ class Word2Vec:
             output vector added, which brings in what the word was predicted from.
         refresh
             Train a copy some more: on what the replay has yet to come to, with rates that fall to
-            0, then the rare words on their contexts. The model itself stays as it is, and waits.
+            0, then the rare words on their contexts, at the rates of the per-row schedule whatever
+            the model's is. The model itself stays as it is, and waits; where there is a replay, the
+            copy takes as much memory as all its vectors.
         since
             Only words that were trained in the piece of this number or later. What
-            ``model.counters["pieces"]`` was at one snapshot gives, at the next, the words that
-            may have changed in between.
+            ``model.counters["pieces"]`` was at one snapshot gives, at the next, the words whose
+            input vectors may have changed in between. (What ``sum`` adds moves a little for other
+            words, too, as they are drawn for noise.)
 
         Raises
         ------

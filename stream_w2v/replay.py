@@ -22,6 +22,8 @@ class Replay:
             tokens=reserved_zeros(ring_tokens(config.replay_tokens), np.int32),
             places=np.zeros(1 + config.replay_passes, dtype=np.int64),
         )
+        passes = np.arange(1, 1 + config.replay_passes)
+        self._lags = config.replay_tokens * passes // config.replay_passes
 
     def forget(self, gone: NDArray[np.bool_]) -> None:
         """Take evicted words out: bool ``[rows]``."""
@@ -58,7 +60,7 @@ class Replay:
             places.shape == self.arrays.places.shape
             and bool(np.all((places >= 0) & (places <= places[0])))
             and len(saved) == places[0] - places.min()
-            and len(saved) <= len(tokens)
+            and bool(np.all(places[0] - places[1:] <= self._lags))
             and bool(np.all((saved >= -2) & (saved < 2 * rows_end)))
             and (len(saved) == 0 or saved[-1] & 1 == 1)
             and bool(np.all(np.diff(ends, prepend=0) <= PIECE_TOKENS))

@@ -36,10 +36,19 @@ _NEW_WORDS = 1000
 """Words that may come between getting memory for a snapshot and taking it, for which it does."""
 
 
-def check_combination(combine: str) -> None:
-    """Refuse a combination of vectors that is not known."""
+def check_snapshot(config: Config, combine: str, refreshed: bool) -> None:
+    """Refuse what no snapshot of a model with these options can be.
+
+    Raises
+    ------
+    ConfigError
+        If ``combine`` is not known, or there is nothing to refresh from.
+    """
     if combine not in COMBINATIONS:
         msg = f"combine must be one of {', '.join(COMBINATIONS)}, not {combine!r}"
+        raise ConfigError(msg)
+    if refreshed and not (config.refresh_contexts or config.replay_tokens):
+        msg = "there is nothing to refresh from: set refresh_contexts, or replay_tokens"
         raise ConfigError(msg)
 
 
@@ -54,10 +63,7 @@ def take(
     last: bool = False,
 ) -> KeyedVectors:
     """Take a snapshot: see :meth:`stream_w2v.Word2Vec.snapshot`; ``last`` releases the state."""
-    check_combination(combine)
-    if refreshed and not (config.refresh_contexts or config.replay_tokens):
-        msg = "there is nothing to refresh from: set refresh_contexts, or replay_tokens"
-        raise ConfigError(msg)
+    check_snapshot(config, combine, refreshed)
     # All memory comes first, and whatever needs no other thread to wait comes last.
     vocabulary, size = state.vocabulary, config.vector_size
     many = len(vocabulary.rows(since)) + _NEW_WORDS

@@ -63,6 +63,8 @@ class State:
         except MemoryError as error:
             rows = config.max_vocab_size
             msg = f"no memory can be reserved for {rows:,} words: use a lower max_vocab_size"
+            if config.replay_tokens or config.refresh_contexts:
+                msg += ", replay_tokens or refresh_contexts"
             raise ConfigError(msg) from error
         self.counters: NDArray[np.void] = np.zeros(1, dtype=COUNTERS)
         self.options = _options(config, schedule)
@@ -136,6 +138,10 @@ class State:
         KeyError, TypeError, ValueError
             If the arrays do not fit together: compiled code trusts them.
         """
+        for name, mine in self.tensors().items():
+            if (tensors[name].dtype, tensors[name].ndim) != (mine.dtype, mine.ndim):
+                msg = f"{name} is of another kind"
+                raise ValueError(msg)
         self.vocabulary.restore(tensors)
         end = self.vocabulary.rows_end
         for name in Weights._fields:

@@ -256,7 +256,7 @@ def read_tensors(
     kind
         What the file must be.
     version
-        The newest version that the caller understands.
+        The version that the caller understands.
 
     Returns
     -------
@@ -266,7 +266,7 @@ def read_tensors(
     Raises
     ------
     FormatError
-        If the file is damaged, is something else, or was written by a newer version.
+        If the file is damaged, is something else, or was written by another version.
     SourceNotFoundError, SourceError
         If there is no such file, or it cannot be read.
     """
@@ -345,6 +345,9 @@ def _read_metadata(
         raise FormatError(msg)
     if int(number) > version:
         msg = f"{name} was written by a newer stream-w2v (format {number}); upgrade"
+        raise FormatError(msg)
+    if int(number) < version:
+        msg = f"{name} was written by an older stream-w2v (format {number}), and cannot be read"
         raise FormatError(msg)
     return json.loads(metadata), json.loads(digests)
 

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from stream_w2v.errors import ConfigError, EmptyVocabularyError
 from stream_w2v.model import Word2Vec
-from stream_w2v.snapshot import DEFAULT_COMBINATION, check_combination
+from stream_w2v.snapshot import DEFAULT_COMBINATION, check_snapshot
 from stream_w2v.stream import Batch, Positions, Sink, Source
 from stream_w2v.text import TokenBlock
 from stream_w2v.workers import Workers
@@ -82,7 +82,8 @@ class Trainer:
     Raises
     ------
     ConfigError
-        If ``snapshot_every`` is not positive, or ``combine`` not known.
+        If ``snapshot_every`` is not positive, ``combine`` not known, or there is nothing to refresh
+        from.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Trainer:
         if snapshot_every is not None and not snapshot_every > 0:
             msg = f"snapshot_every must be more than 0 seconds, not {snapshot_every}"
             raise ConfigError(msg)
-        check_combination(combine)
+        check_snapshot(model.config, combine, refresh)
         self.model = model
         self.source = source
         self.sinks = tuple(sinks)

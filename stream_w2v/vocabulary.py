@@ -293,7 +293,9 @@ class Vocabulary:
             and len(tensors["candidates.hash"]) == tensors["vocabulary.candidates"].item()
             and len(tensors["candidates.hash"]) <= self._max_candidates
             and np.all(tensors["candidates.count"] > 0)
-            and tensors["vocabulary.increment"].item() > 0.0
+            and bool(np.all(np.isfinite(tensors["rows.count"]) & (tensors["rows.count"] >= 0.0)))
+            and 0.0 < tensors["vocabulary.increment"].item() < np.inf
+            and 0.0 <= tensors["vocabulary.total"].item() < np.inf
         )
         if not fits:
             msg = "its vocabulary contradicts itself"

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from stream_w2v import vocabulary
+
 
 @pytest.fixture(autouse=True, scope="session")
 def interrupts_arrive():
@@ -11,3 +13,10 @@ def interrupts_arrive():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def small(monkeypatch) -> None:
+    """Make the arrays small at first, so that each of them grows several times."""
+    monkeypatch.setattr(vocabulary, "_FIRST_SLOTS", 16)
+    monkeypatch.setattr(vocabulary, "_FIRST_BYTES", 64)

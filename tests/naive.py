@@ -277,7 +277,7 @@ class NaiveWord2Vec:
         # Buckets of at most eight (key, rows before and after), each with the turn to go.
         self.buckets = [[None] * 8 for _ in range(-(-refresh_contexts // 8))]
         self.turns = [0] * len(self.buckets)
-        self.left = 1.0  # what is left of the rates while catching up
+        self.settling, self.left = False, 1.0  # catching up, and what is left of the rates
         self.rows = {}  # word: row
         self.count = {}  # row: occurrences, in units of the increment
         self.stamp = {}  # row: the piece in which its word last occurred
@@ -466,6 +466,7 @@ class NaiveWord2Vec:
         stands = [len(self.ring), *self.passed]
         total = sum(size[-1] - size[n] for n in self.passed)
         done = 0
+        self.settling = True
         for stage in range(self.replay_passes):
             for _ in range(stage + 1):
                 for piece in self.ring[stands[self.replay_passes - stage] :
@@ -473,7 +474,7 @@ class NaiveWord2Vec:
                     self.left = 1.0 - done / total
                     done += len(piece)
                     self._train_again(piece)
-        self.left = 1.0
+        self.settling, self.left = False, 1.0
 
     # Contexts of rare words.
 
@@ -515,7 +516,10 @@ class NaiveWord2Vec:
         if round(self.count[row] / self.increment) > self.rare_count:
             return x
         random = Generator(self.seed ^ REFRESH, value)
-        rate = self._rate(self.input_windows[row])
+        # The per-row schedule's, whatever the model's.
+        _, first, _ = self.rate_options
+        first = first or (0.14 if self.replay_tokens else 0.2)
+        rate = learning_rate("per-row", first, 0.0, self.input_windows[row], 0, None)
         steps = len(contexts) * passes
         for step, context in enumerate(contexts * passes):
             for place, centre in enumerate(context):
@@ -538,8 +542,10 @@ class NaiveWord2Vec:
     # Training.
 
     def _rate(self, windows):
-        rate = learning_rate(*self.rate_options, windows, self.counters["words"], self.total_tokens)
-        return rate if self.left == 1.0 else rate * self.left
+        schedule, rate, floor = self.rate_options
+        floor = 0.0 if self.settling else floor
+        words = self.counters["words"]
+        return self.left * learning_rate(schedule, rate, floor, windows, words, self.total_tokens)
 
     def _train(self, kept, random):
         n = len(kept)

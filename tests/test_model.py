@@ -32,7 +32,7 @@ from stream_w2v.errors import (
     FormatError,
     SourceNotFoundError,
 )
-from stream_w2v.storage import write_tensors
+from stream_w2v.storage import read_tensors, write_tensors
 
 CORPUS = Path(__file__).parent.parent / "examples" / "data" / "wikipedia.txt.xz"
 
@@ -62,13 +62,6 @@ def hard_stream(records: int = 500) -> list[str]:
 
 
 STREAM = hard_stream()
-
-
-@pytest.fixture
-def small(monkeypatch) -> None:
-    """Make the arrays small at first, so that each of them grows several times."""
-    monkeypatch.setattr(vocabulary, "_FIRST_SLOTS", 16)
-    monkeypatch.setattr(vocabulary, "_FIRST_BYTES", 64)
 
 
 def state_of(model: Word2Vec) -> dict[str, bytes]:
@@ -650,6 +643,14 @@ def test_a_file_of_something_else_is_refused(tmp_path, toy):
         Word2Vec.load(tmp_path / "nowhere")
 
 
+def test_a_file_of_an_older_format_is_refused(saved):
+    """It says so, instead of missing what the format has now."""
+    tensors, metadata = read_tensors(saved, "stream-w2v-model", 2)
+    write_tensors(saved, "stream-w2v-model", 1, tensors, metadata)
+    with pytest.raises(FormatError, match="older stream-w2v"):
+        Word2Vec.load(saved)
+
+
 def test_a_file_whose_arrays_do_not_fit_is_refused(tmp_path):
     """A model that does not hold together is an error of the file, not of its reader."""
     model = Word2Vec(**HARD)
@@ -662,7 +663,7 @@ def test_a_file_whose_arrays_do_not_fit_is_refused(tmp_path):
         tensors[name] = tensors[name][:-1]
         if damage == "missing":
             del tensors[name]
-        write_tensors(path, "stream-w2v-model", 1, tensors, metadata)
+        write_tensors(path, "stream-w2v-model", 2, tensors, metadata)
         with pytest.raises(FormatError, match="does not hold together"):
             Word2Vec.load(path)
 

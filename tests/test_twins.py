@@ -243,13 +243,22 @@ def test_the_replay_equals_the_twin(replay_passes):
     assert len(set(twin.passed)) == replay_passes, "each has come to a place of its own"
 
 
-@pytest.mark.parametrize("negative", [0, 1, 5, 8])
-def test_a_refreshed_snapshot_equals_the_twin(negative):
+@pytest.mark.parametrize(
+    ("negative", "schedule"),
+    [
+        (0, {}),
+        (1, {"min_learning_rate": 0.05}),
+        (5, {}),
+        (5, {"schedule": "constant", "learning_rate": 0.05, "min_learning_rate": 0.01}),
+        (8, {"schedule": "inverse-sqrt", "learning_rate": 0.05}),
+    ],
+)
+def test_a_refreshed_snapshot_equals_the_twin(negative, schedule):
     """The copy catches up with the replay, then learns rare words' contexts, as the twin does."""
     records = corpus(14, 120, words=200, longest=160)
     options = {
         "replay_tokens": 6_000, "refresh_contexts": 5000, "negative": negative, "window": 3,
-        "vector_size": 5, "min_count": 2, "sample": 0.001, "replay_sample": 0.001,
+        "vector_size": 5, "min_count": 2, "sample": 0.001, "replay_sample": 0.001, **schedule,
     }  # fmt: skip
     model, twin = learn_both(records, every=1000, **options)
     before = {name: tensor.copy() for name, tensor in model.tensors().items()}

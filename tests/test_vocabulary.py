@@ -328,6 +328,9 @@ def saved():
         ("vocabulary.rows_end", 0, 11),
         ("vocabulary.candidates", 0, 5),
         ("vocabulary.increment", 0, 0.0),
+        ("vocabulary.total", 0, np.nan),
+        ("rows.count", 0, np.nan),
+        ("rows.count", 0, -1.0),
         ("noise.size", 0, 11),
         ("noise.size", 0, -1),
         ("noise.table", 0, 11),
@@ -351,6 +354,36 @@ def test_a_state_that_contradicts_itself_is_refused(tmp_path, name, place, value
     metadata = {"config": SAVED.to_dict()}
     write_tensors(tmp_path / "model", "stream-w2v-model", 2, tensors, metadata)
     with pytest.raises(FormatError, match="does not hold together"):
+        Word2Vec.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("contexts.turns", np.int8),
+        ("contexts.turns", np.float32),
+        ("contexts.slots", np.float64),
+        ("contexts.slots", np.bool_),
+        ("replay.places", np.uint64),
+        ("rows.count", np.float32),
+    ],
+)
+def test_a_state_of_other_kinds_is_refused(tmp_path, name, kind):
+    """A number that fits in one kind may be another one in the next."""
+    tensors = saved()
+    tensors[name] = tensors[name].astype(kind)
+    write_tensors(tmp_path / "model", "stream-w2v-model", 2, tensors, {"config": SAVED.to_dict()})
+    with pytest.raises(FormatError, match="of another kind"):
+        Word2Vec.load(tmp_path / "model")
+
+
+def test_a_replay_that_lags_too_far_is_refused(tmp_path):
+    """Catching up at once would take more room than there is."""
+    tensors = saved()
+    ends = np.flatnonzero(tensors["replay.tokens"] & 1) + 1
+    tensors["replay.places"][1] = tensors["replay.places"][-1] + ends[0]
+    write_tensors(tmp_path / "model", "stream-w2v-model", 2, tensors, {"config": SAVED.to_dict()})
+    with pytest.raises(FormatError, match="replay contradicts itself"):
         Word2Vec.load(tmp_path / "model")
 
 

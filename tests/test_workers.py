@@ -1,5 +1,7 @@
 """Several training threads: nothing is lost, and what is counted is what one thread counts."""
 
+import _thread
+import signal
 import threading
 import time
 from collections import Counter
@@ -11,6 +13,8 @@ from test_model import HARD, STREAM, state_of
 
 from stream_w2v import Word2Vec
 from stream_w2v.errors import BrokenModelError, DivergedError
+from stream_w2v.kernel import learn as kernel
+from stream_w2v.text import token_block
 from stream_w2v.workers import Workers
 
 WORDS = Counter(word for record in STREAM for word in record.split())
@@ -103,11 +107,40 @@ def test_workers_count_what_one_counts(workers):
     assert np.isfinite(vectors.vectors).all()
 
 
-def test_workers_evict_while_others_train():
+def test_a_plan_that_is_full_is_trained_before_going_on(monkeypatch):
+    """Pieces that come again fill it sooner; it never holds more than it has room for."""
+    planned: list[tuple[int, int]] = []
+    train = kernel.train
+
+    def watched(noise: object, weights: object, scratch: object, plan: object, *rest: object):
+        planned.append((int(scratch.cursor[0]["planned_rows"]), len(plan.rows)))
+        return train(noise, weights, scratch, plan, *rest)
+
+    monkeypatch.setattr(kernel, "train", watched)
+    model = Word2Vec(
+        vector_size=1, window=1, negative=1, min_count=1, sample=0, workers=2,
+        replay_tokens=20_000, replay_passes=9, replay_sample=0,
+    )  # fmt: skip
+    model.learn_batch([token_block([["a", "b", "c", "d"] * 1000] * 60)])
+    rows, room = max(planned)
+    assert len(planned) > 2
+    assert room / 2 < rows <= room
+    assert model.counters["replays"] > 400
+
+
+def test_workers_evict_while_others_train(monkeypatch):
     """Rows are reused only when nobody trains them: no vector is huge, no word there twice."""
     model = Word2Vec(**HARD, workers=4)
+    evict, training = model.vocabulary.evict, []
+
+    def watched() -> np.ndarray:
+        training.append(model._learner._training)
+        return evict()
+
+    monkeypatch.setattr(model.vocabulary, "evict", watched)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(model.learn_one, STREAM * 3))
+    assert set(training) == {0}
     assert model.counters["evicted"] > 1000
     assert model.counters["records"] == 3 * len(STREAM)
     vectors = model.snapshot(refresh=True)
@@ -188,14 +221,86 @@ def test_diverging_in_a_worker_is_an_error():
 
 
 def test_a_thread_that_is_broken_off_leaves_a_model_that_is_refused(monkeypatch):
-    """What was counted and not trained is no state to go on from."""
+    """What was counted and not trained is no state to go on from; nobody waits for it either."""
     model = Word2Vec(vector_size=4, min_count=1, workers=2)
 
     def fail(*_: object) -> None:
-        raise KeyboardInterrupt
+        msg = "unplugged"
+        raise OSError(msg)
 
     monkeypatch.setattr("stream_w2v.kernel.learn.train", fail)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(OSError, match="unplugged"):
         model.learn_one("a b c")
-    with pytest.raises(BrokenModelError):
-        model.snapshot()
+    for call in (model.snapshot, lambda: model.learn_one("a b c")):
+        with pytest.raises(BrokenModelError):
+            call()
+
+
+def test_ctrl_c_takes_effect_between_records_with_workers_too():
+    """Wherever it strikes, the model is whole: counted, trained, and able to go on."""
+    model = Word2Vec(vector_size=8, min_count=1, workers=2)
+    interrupted = 0
+    stop = threading.Event()
+
+    def interrupt() -> None:
+        while not stop.wait(0.003):
+            _thread.interrupt_main()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    begin = time.monotonic()
+    while interrupted < 30 and time.monotonic() - begin < 20:
+        try:
+            model.learn_one("the quick brown fox")
+        except KeyboardInterrupt:
+            interrupted += 1
+    while thread.is_alive():
+        try:
+            stop.set()
+            thread.join()
+        except KeyboardInterrupt:
+            continue
+    assert interrupted >= 30
+    records = model.records
+    vectors = model.snapshot()
+    assert vectors.get_vecattr("fox", "count") == records
+    model.learn_one("the quick brown fox")
+    assert model.records == records + 1
+
+
+def test_a_signal_handler_may_look_at_the_model():
+    """It runs in the main thread, which does not train itself, so nothing waits for itself."""
+    model = Word2Vec(vector_size=8, min_count=1, workers=2)
+    looks: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: looks.append(len(model.snapshot())))
+    try:
+        for i in range(300):
+            if i % 10 == 5:
+                threading.Timer(0.0005, signal.raise_signal, [signal.SIGUSR1]).start()
+            model.learn_one("the quick brown fox " * 50)
+    finally:
+        time.sleep(0.05)
+        signal.signal(signal.SIGUSR1, before)
+    assert len(looks) > 1
+    assert set(looks) <= {0, 4}
+
+
+def test_a_save_never_holds_a_record_counted_in_part(small):
+    """However often room must be made, every count is of whole records."""
+    model = Word2Vec(vector_size=4, min_count=1, sample=0, max_vocab_size=100_000, workers=3)
+    records = [" ".join(f"w{(i * 31 + k) % 5000}" for k in range(40)) for i in range(3000)]
+    learners = [
+        threading.Thread(target=lambda part=part: [model.learn_one(x) for x in records[part::2]])
+        for part in range(2)
+    ]
+    for learner in learners:
+        learner.start()
+    looks = 0
+    while any(learner.is_alive() for learner in learners):
+        with model._learner.whole():
+            tensors = model.tensors()
+            assert tensors["rows.count"].sum() == tensors["counters.words"][0]
+        looks += 1
+    for learner in learners:
+        learner.join()
+    assert looks > 1

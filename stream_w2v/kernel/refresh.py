@@ -128,7 +128,8 @@ def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, option
     scratch, options
         ``Scratch``, ``OPTIONS`` ``[1]``.
     passes
-        How often each context is looked at. The rate falls linearly from the row's own to 0.
+        How often each context is looked at. The rate falls linearly to 0, from what the row's is
+        under the per-row schedule: a common rate may have fallen too low for words that are rare.
 
     Returns
     -------
