@@ -32,8 +32,9 @@ def memory_now(model: Word2Vec) -> int:
 def memory_bound(config: Config) -> int:
     """Return the bytes that the arrays of a model with this config never exceed.
 
-    While an array grows it exists twice for a moment. The interpreter, the compiled code and the
-    batches that are read ahead come on top; they do not depend on the stream.
+    While an array grows it exists twice for a moment. What does not depend on the stream comes on
+    top: the interpreter, the compiled code, the batches that are read ahead, what each worker has
+    to itself; and so does a snapshot while there is one, twice if it is refreshed from a replay.
     """
     rows = config.max_vocab_size
     return (

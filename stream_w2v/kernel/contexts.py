@@ -18,7 +18,8 @@ from stream_w2v.kernel.compile import compiled, entry_point, inlined
 from stream_w2v.kernel.random import GOLDEN, below, mix
 
 REACH = 5
-"""Words that are kept on either side: more distant ones say less about a rare word."""
+"""Words that are kept on either side, as many as the default window reaches: more distant ones say
+less about a rare word, and with 5 a context is 48 bytes."""
 
 WAYS = 8
 """Places in a bucket. With 8 the table is nine tenths full before it loses what it could hold."""
@@ -75,7 +76,7 @@ def remember_context(contexts, value, number, kept, count, place, own):
     place
         How many of them stand before the word.
     own
-        1 if the word is itself one of them, else 0.
+        1 if the word at that place is the same word, itself as a rule, else 0.
     """
     keys, rows, turns = contexts
     key = _key(value, number)

@@ -165,7 +165,9 @@ class Scratch(NamedTuple):
 
 
 @compiled
-def _prepare(tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, options, counters):
+def _plan_piece(
+    tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, options, counters
+):
     """Count and thin the next piece, and plan it, with those of the past whose time has come."""
     option = options[0]
     counter = counters[0]
@@ -179,22 +181,20 @@ def _prepare(tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, 
     )  # fmt: skip
     if status != DONE:
         return status
-    state = noise.state[0]
+    words = vocabulary.state[0]
+    mass = noise.state[0]
     # At the limit too: before the first table the staleness is 1, which may be the limit.
-    if staleness(state.mass, state.built_mass) >= option.noise_staleness:
-        known = vocabulary.rows[: vocabulary.state[0].rows_end]
-        build_table(noise, known["count"], option.ns_exponent)
-    count = last - first
-    due = 0
-    recalled = 0
-    sample = option.sample
+    if staleness(mass.mass, mass.built_mass) >= option.noise_staleness:
+        build_table(noise, vocabulary.rows[: words.rows_end]["count"], option.ns_exponent)
+    count, sample = last - first, option.sample
     random = generator(option.seed, np.uint64(counter.pieces))
-    # The piece itself, then those that are due: one loop, so that this is compiled once.
+    # The piece itself, which is pass 0, then those that are due: in one loop, so that thinning
+    # and planning are compiled once.
+    turn = 0
     while True:
-        size = count if due == 0 else recalled
         kept = plan.rows[cursor.planned_rows :]
-        n, random = thin(scratch.found, size, vocabulary, sample, random, kept, scratch.places)
-        if due == 0:
+        n, random = thin(scratch.found, count, vocabulary, sample, random, kept, scratch.places)
+        if turn == 0:
             counter.kept += n
             if contexts is not None:
                 _remember_rare(tokens, first, count, contexts, scratch, kept, n)
@@ -206,27 +206,25 @@ def _prepare(tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, 
             plan.random[cursor.planned] = random
             plan.words[cursor.planned] = counter.words
             cursor.planned += 1
+        turn = 0
         if ring is not None:
-            due = due_pass(ring)
-            if due > 0:
-                recalled = read_piece(ring, ring.places[due], scratch.found)
-                ring.places[due] += recalled
-                stamp_rows(scratch.found, recalled, vocabulary, counter.pieces)
-        if due == 0:
+            turn = due_pass(ring)
+        if turn == 0:
             break
-        sample = option.replay_sample
+        count, sample = read_piece(ring, ring.places[turn], scratch.found), option.replay_sample
+        ring.places[turn] += count
+        stamp_rows(scratch.found, count, vocabulary, counter.pieces)
         random = generator(option.seed ^ _REPLAY, np.uint64(counter.replays))
         counter.replays += 1
     counter.pieces += 1
     counter.records += tokens.closes[piece]
-    counter.words += count
+    counter.words += last - first
     cursor.piece += 1
     if option.half_life > 0.0:
         # From now on an occurrence counts for more than the older ones: the same as lowering
         # every count, but for the scale, on which nothing depends.
-        known = vocabulary.state[0]
-        known.increment *= 2.0 ** (count / option.half_life)
-        if known.increment > _LARGEST_INCREMENT:
+        words.increment *= 2.0 ** ((last - first) / option.half_life)
+        if words.increment > _LARGEST_INCREMENT:
             return SCALE_FULL
     return DONE
 
@@ -288,7 +286,7 @@ def learn(
     """
     cursor = scratch.cursor[0]
     while cursor.piece < pieces:
-        status = _prepare(
+        status = _plan_piece(
             tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, options, counters
         )
         _train(noise, weights, scratch, plan, private, options, counters[0])
@@ -314,7 +312,7 @@ def prepare(
     while cursor.piece < pieces:
         if cursor.planned_rows > room:
             return PLAN_FULL
-        status = _prepare(
+        status = _plan_piece(
             tokens, vocabulary, noise, weights, contexts, ring, scratch, plan, options, counters
         )
         if status != DONE:

@@ -25,10 +25,8 @@ BYTES = 4 * LANES
 _I32 = ir.IntType(32)
 _F32 = ir.FloatType()
 _VECTOR = ir.VectorType(_F32, LANES)
-_VECTOR_I32 = ir.VectorType(_I32, LANES)
-
-
 _HALF = ir.VectorType(_F32, LANES // 2)
+_VECTOR_I32 = ir.VectorType(_I32, LANES)
 
 
 class _Floats(types.Type):
@@ -146,8 +144,7 @@ def load_twice(typing: Any, address: Any) -> Any:
     """Load 8 floats from an address that is a multiple of 32 into both halves."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        half = ir.VectorType(_F32, LANES // 2)
-        value = builder.load(_pointer(builder, arguments[0], half), align=BYTES // 2)
+        value = _load(builder, arguments[0], _HALF)
         lanes = ir.Constant(_VECTOR_I32, [*range(LANES // 2)] * 2)
         return builder.shuffle_vector(value, value, lanes)
 
@@ -176,16 +173,6 @@ def store_unaligned(typing: Any, address: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, float32x16), generate
-
-
-@intrinsic
-def broadcast(typing: Any, address: Any) -> Any:
-    """Load one float into every lane."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _broadcast(builder, arguments[0])
-
-    return float32x16(types.int64), generate
 
 
 @intrinsic
