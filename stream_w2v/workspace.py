@@ -17,9 +17,10 @@ from stream_w2v.kernel.window import BLOCK
 _PLANNED_PIECES = 8
 """A thread of several plans so many of the longest pieces at a time, at least."""
 
-PRIVATE_ROWS = 512
-"""Rows that each of several threads has copies of. On two cores two threads are about twice as fast
-as one with 512, by a quarter slower without any; 2,048 take longer to copy than they save."""
+PRIVATE_ROWS = 256
+"""Rows that each of several threads has copies of: a third of what the threads write, on text. Two
+cores that share a cache hardly notice (0, 128 and 512 differ by less than the noise, 2,048 take
+longer to copy); the further apart the caches, the more it saves."""
 
 
 class Workspace:
