@@ -44,8 +44,8 @@ _FORMATS = ", ".join(ENDINGS.values())
 _ENDINGS = ", ".join(ENDINGS)
 
 SOME_CONTEXTS = 500_000
-"""Contexts that --refresh keeps unless told otherwise: 24 MB, enough for nearly all rare words of
-17 M tokens."""
+"""Contexts that --refresh keeps unless told otherwise: 24 MB. Of 17 M tokens, 650,000 hold four
+fifths of all contexts of the rare words."""
 
 app = typer.Typer(
     name=NAME,

@@ -10,7 +10,6 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from stream_w2v.config import Config
 from stream_w2v.errors import BrokenModelError, DivergedError
 from stream_w2v.kernel import learn as kernel
 from stream_w2v.kernel.count import DONE, PLAN_FULL, ROWS_FULL
@@ -25,9 +24,8 @@ class Learner:
     Parameters
     ----------
     state
-        What is learnt into.
-    config
-        ``workers`` threads may call :meth:`learn` at the same time; more wait for their turn.
+        What is learnt into. ``workers`` threads may call :meth:`learn` at the same time; more wait
+        for their turn.
 
     Attributes
     ----------
@@ -35,7 +33,8 @@ class Learner:
         Whether the state's memory is no longer its own: it cannot be used any more.
     """
 
-    def __init__(self, state: State, config: Config) -> None:
+    def __init__(self, state: State) -> None:
+        config = state.config
         self.released = False
         self._state = state
         self._several = config.workers > 1

@@ -74,7 +74,7 @@ class Word2Vec:
         self.config = config
         self.schedule = Schedule.from_config(config)
         self._state = State(config, self.schedule)
-        self._learner = Learner(self._state, config)
+        self._learner = Learner(self._state)
         self._text = Text(config.text)
 
     @property
@@ -193,9 +193,7 @@ class Word2Vec:
             If ``combine`` is something else, or there is to be a refresh and the model keeps
             nothing for it (``refresh_contexts``, ``replay_tokens``).
         """
-        return take(
-            self._state, self.config, self._learner, combine=combine, refreshed=refresh, since=since
-        )
+        return take(self._state, self._learner, combine=combine, refreshed=refresh, since=since)
 
     def release(self, *, combine: str = DEFAULT_COMBINATION, refresh: bool = False) -> KeyedVectors:
         """Return the last snapshot, in the model's own memory instead of new.
@@ -203,9 +201,7 @@ class Word2Vec:
         That ends the model: it can still be asked for its counters and its words, and no more.
         See :meth:`snapshot` for the parameters and what is raised.
         """
-        return take(
-            self._state, self.config, self._learner, combine=combine, refreshed=refresh, last=True
-        )
+        return take(self._state, self._learner, combine=combine, refreshed=refresh, last=True)
 
     # Saving.
 

@@ -30,7 +30,8 @@ OUTPUT_SHARE = 0.5
 it costs .045 of WordSim353."""
 
 _REFRESH_PASSES = 4
-"""How often a refresh looks at each context: each look adds less, and 8 add next to nothing."""
+"""How often a refresh looks at each context: on Wikipedia, after a replay, 1, 2, 4 and 8 looks give
+analogies of .252, .257, .261 and .266, and WordSim353 and SimLex-999 do not move."""
 
 _NEW_WORDS = 1000
 """Words that may come between getting memory for a snapshot and taking it, for which it does."""
@@ -54,7 +55,6 @@ def check_snapshot(config: Config, combine: str, refreshed: bool) -> None:
 
 def take(
     state: State,
-    config: Config,
     learner: Learner,
     *,
     combine: str,
@@ -63,9 +63,9 @@ def take(
     last: bool = False,
 ) -> KeyedVectors:
     """Take a snapshot: see :meth:`stream_w2v.Word2Vec.snapshot`; ``last`` releases the state."""
-    check_snapshot(config, combine, refreshed)
+    check_snapshot(state.config, combine, refreshed)
     # All memory comes first, and whatever needs no other thread to wait comes last.
-    vocabulary, size = state.vocabulary, config.vector_size
+    vocabulary, size = state.vocabulary, state.config.vector_size
     many = len(vocabulary.rows(since)) + _NEW_WORDS
     words = WordList.of_size(many, vocabulary.words_end + _NEW_WORDS * MAX_WORD_BYTES // 8)
     room = _room(0 if last else many, size)
@@ -83,7 +83,7 @@ def take(
         vectors = room[: len(words.rows)]
         increment = vocabulary.increment
         if refreshed:
-            _copy_refreshed(state, config, words.rows, vectors, combine, last)
+            _copy_refreshed(state, words.rows, vectors, combine, last)
         else:
             _copy(state.weights, words.rows, vectors, combine)
         if last:
@@ -106,14 +106,14 @@ def _copy(
 
 def _copy_refreshed(
     state: State,
-    config: Config,
     rows: NDArray[np.int64],
     vectors: NDArray[np.float32],
     combine: str,
     last: bool,
 ) -> None:
     """Copy the rows of weights that have caught up with the replay, and refresh rare words."""
-    weights, space = state.weights, Workspace(config, several=False)
+    config, weights = state.config, state.weights
+    space = Workspace(config, several=False)
     if config.replay_tokens:
         weights = weights if last else state.copied_weights()
         catch_up(
@@ -124,7 +124,7 @@ def _copy_refreshed(
     if config.refresh_contexts:
         refresh(
             vectors, rows, state.vocabulary.arrays, state.noise.arrays, weights,
-            state.contexts.arrays, space.scratch, state.options, _REFRESH_PASSES,
+            state.contexts.arrays, space.scratch, space.private, state.options, _REFRESH_PASSES,
         )  # fmt: skip
     if combine == "sum":
         gather_more(weights.output_vectors, rows, np.float32(OUTPUT_SHARE), vectors)

@@ -39,9 +39,13 @@ class State:
     ----------
     config
         The options.
+    schedule
+        What they say of learning rates.
 
     Attributes
     ----------
+    config
+        As above.
     vocabulary, noise, contexts, replay, weights
         The parts.
     counters, options
@@ -54,6 +58,7 @@ class State:
     """
 
     def __init__(self, config: Config, schedule: Schedule) -> None:
+        self.config = config
         try:
             self.vocabulary = Vocabulary(config)
             self.noise = NoiseDistribution(config.ns_exponent, config.max_vocab_size)
@@ -68,8 +73,6 @@ class State:
             raise ConfigError(msg) from error
         self.counters: NDArray[np.void] = np.zeros(1, dtype=COUNTERS)
         self.options = _options(config, schedule)
-        self._keeps_contexts = config.refresh_contexts > 0
-        self._keeps_replay = config.replay_tokens > 0
 
     def arrays(self) -> tuple[Any, ...]:
         """Return what the kernels of ``kernel/learn.py`` take, in their order."""
@@ -77,8 +80,8 @@ class State:
             self.vocabulary.arrays,
             self.noise.arrays,
             self.weights,
-            self.contexts.arrays if self._keeps_contexts else None,
-            self.replay.arrays if self._keeps_replay else None,
+            self.contexts.arrays if self.config.refresh_contexts else None,
+            self.replay.arrays if self.config.replay_tokens else None,
         )
 
     def make_room(self, status: int) -> None:

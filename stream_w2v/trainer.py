@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -182,7 +183,7 @@ class Trainer:
 
     def _learn(self) -> None:
         every = self._snapshot_every
-        due = time.monotonic() + (every or 0)
+        due = math.inf if every is None else time.monotonic() + every
         positions = self.positions
         with Workers(self.model.learn_batch, self.model.config.workers) as workers:
             while not self._stopped:
@@ -194,9 +195,12 @@ class Trainer:
                 workers.put(ready.work)
                 self._room.release()
                 positions = ready.positions
-                if every is not None and time.monotonic() >= due:
+                now = time.monotonic()
+                if now >= due:
                     workers.finish()
+                if workers.idle:
                     self.positions = positions
+                if every is not None and now >= due:
                     self._snapshot()
                     due = time.monotonic() + every
                 if self._on_batch is not None:

@@ -146,11 +146,6 @@ class Vocabulary:
         """Occurrences of each row's word, decayed with the half life: float64 ``[rows_end]``."""
         return self.scaled_counts / self.increment
 
-    @property
-    def full(self) -> bool:
-        """Whether every row holds a word."""
-        return len(self) == self._max_rows
-
     def rows(self, since: int = 0) -> NDArray[np.int64]:
         """Return the rows that hold a word last seen in piece ``since`` or later, ascending."""
         rows = self.arrays.rows[: self.rows_end]

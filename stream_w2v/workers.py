@@ -41,10 +41,19 @@ class Workers(Generic[Item]):
         self._room.acquire()
         task = self._pool.submit(self._function, item)
         task.add_done_callback(lambda _: self._room.release())
-        done = [one for one in self._open if one.done()]
-        self._open = [one for one in self._open if not one.done()] + [task]
-        for one in done:
-            one.result()
+        self._open.append(task)
+        # Each is looked at once: one that ends meanwhile is for the next call.
+        waiting, self._open = self._open, []
+        for one in waiting:
+            if one.done():
+                one.result()
+            else:
+                self._open.append(one)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was put is done, and none of it failed."""
+        return all(task.done() and task.exception() is None for task in self._open)
 
     def finish(self) -> None:
         """Wait until all that was put is done."""

@@ -164,9 +164,11 @@ def test_an_error_of_the_callers_tokenizer_is_raised_where_run_was_called() -> N
         return text.split()
 
     learner = model(text=tokenizer)
+    trainer = Trainer(learner, Listed(TEXTS))
     with pytest.raises(LookupError, match="the quick fox 20 "):
-        Trainer(learner, Listed(TEXTS)).run()
+        trainer.run()
     assert learner.records == 20
+    assert trainer.positions == {"listed": 20}
 
 
 def test_stop_finishes_the_batch_in_hand_and_writes_the_last_snapshot() -> None:

@@ -22,7 +22,8 @@ REACH = 5
 less about a rare word, and with 5 a context is 48 bytes."""
 
 WAYS = 8
-"""Places in a bucket. With 8 the table is nine tenths full before it loses what it could hold."""
+"""Places in a bucket: their keys are one cache line. A full bucket loses a context though another
+has room; after 17 M tokens 85 % of 650,000 places were taken."""
 
 
 class Contexts(NamedTuple):

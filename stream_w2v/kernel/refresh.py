@@ -11,10 +11,9 @@ import numpy as np
 
 from stream_w2v.kernel.compile import entry_point
 from stream_w2v.kernel.contexts import REACH, context_slot
-from stream_w2v.kernel.noise import draw_row
 from stream_w2v.kernel.random import advance, below, generator, mix
 from stream_w2v.kernel.simd import BYTES, LANES, fma, load, splat, store_unaligned
-from stream_w2v.kernel.train import WIDE, six_addresses
+from stream_w2v.kernel.train import WIDE, choose_outputs, six_addresses
 from stream_w2v.kernel.window import BLOCK, train_input, used_bytes
 
 _REFRESH = np.uint64(0xAF4E54)
@@ -114,7 +113,7 @@ def reorder(vectors, order):
 
 
 @entry_point
-def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, options, passes):
+def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, private, options, passes):
     """Train copies of the rare words' input vectors on the contexts that were kept.
 
     Parameters
@@ -125,31 +124,21 @@ def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, option
         int64, the words' rows.
     vocabulary, noise, weights, contexts
         ``VocabularyArrays``, ``NoiseArrays``, ``Weights``, ``Contexts``: only read.
-    scratch, options
-        ``Scratch``, ``OPTIONS`` ``[1]``.
+    scratch, private, options
+        ``Scratch``; ``Private``, of no rows; ``OPTIONS`` ``[1]``.
     passes
         How often each context is looked at. The rate falls linearly to 0, from what the row's is
         under the per-row schedule: a common rate may have fallen too low for words that are rare.
-
-    Returns
-    -------
-    int
-        How many words had contexts.
     """
     option = options[0]
     known = vocabulary.rows
-    table, size = noise.table, noise.state[0].size
-    stride = weights.output_vectors.strides[0]
-    base = weights.output_vectors.ctypes.data
     row_bytes, half = used_bytes(option.vector_size)
-    nothing = scratch.nothing.ctypes.data
-    outputs, output_weights = scratch.looked_outputs, scratch.looked_weights
-    outputs_at, weights_at = outputs.ctypes.data, output_weights.ctypes.data
+    outputs_at = scratch.looked_outputs.ctypes.data
+    weights_at = scratch.looked_weights.ctypes.data
     targets_at = scratch.targets.ctypes.data
     errors_at = scratch.errors.ctypes.data
     x = scratch.copy
     d = vectors.shape[1]
-    refreshed = 0
     for i in range(len(rows)):
         row = rows[i]
         occurrences = np.int64(np.rint(known[row].count / vocabulary.state[0].increment))
@@ -161,7 +150,6 @@ def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, option
             found += context_slot(contexts, value, number) >= 0
         if found == 0:
             continue
-        refreshed += 1
         for k in range(d):
             x[k] = vectors[i, k]
         windows = np.float64(weights.input_windows[row])
@@ -183,15 +171,9 @@ def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, option
                     if centre < 0 or distance > 1 + below(mix(random), option.window):
                         continue
                     for begin in range(0, option.negative + 1, WIDE):
-                        for j in range(WIDE):
-                            drawn = centre if begin + j == 0 else np.int64(-1)
-                            if 0 < begin + j <= option.negative:
-                                random = advance(random)
-                                drawn = draw_row(table, size, mix(random))
-                                if drawn == centre:
-                                    drawn = np.int64(-1)
-                            output_weights[j] = np.float32(drawn >= 0)
-                            outputs[j] = nothing if drawn < 0 else base + drawn * stride
+                        random = choose_outputs(
+                            centre, begin, random, option, noise, scratch, weights, private.ours
+                        )
                         lane = begin // WIDE * BLOCK
                         train_input(
                             x.ctypes.data, six_addresses(outputs_at), targets_at + 4 * lane,
@@ -199,4 +181,3 @@ def refresh(vectors, rows, vocabulary, noise, weights, contexts, scratch, option
                         )  # fmt: skip
         for k in range(d):
             vectors[i, k] = x[k]
-    return refreshed

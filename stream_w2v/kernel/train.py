@@ -90,19 +90,24 @@ def take_rows(weights, private):
 def give_rows(weights, private):
     """Add what was learnt since they were taken."""
     ours, before = private
-    for row in range(len(ours.input_windows)):
-        if ours.input_windows[row] != before.input_windows[row]:
-            for k in range(ours.input_vectors.shape[1]):
-                weights.input_vectors[row, k] += (
-                    ours.input_vectors[row, k] - before.input_vectors[row, k]
-                )
-            weights.input_windows[row] += ours.input_windows[row] - before.input_windows[row]
-        if ours.output_windows[row] != before.output_windows[row]:
-            for k in range(ours.output_vectors.shape[1]):
-                weights.output_vectors[row, k] += (
-                    ours.output_vectors[row, k] - before.output_vectors[row, k]
-                )
-            weights.output_windows[row] += ours.output_windows[row] - before.output_windows[row]
+    _give(
+        weights.input_vectors, weights.input_windows, ours.input_vectors, ours.input_windows,
+        before.input_vectors, before.input_windows,
+    )  # fmt: skip
+    _give(
+        weights.output_vectors, weights.output_windows, ours.output_vectors, ours.output_windows,
+        before.output_vectors, before.output_windows,
+    )  # fmt: skip
+
+
+@compiled
+def _give(vectors, windows, our_vectors, our_windows, vectors_before, windows_before):
+    """Add what was learnt of one side; a row that took part in no window has not changed."""
+    for row in range(len(our_windows)):
+        if our_windows[row] != windows_before[row]:
+            for k in range(our_vectors.shape[1]):
+                vectors[row, k] += our_vectors[row, k] - vectors_before[row, k]
+            windows[row] += our_windows[row] - windows_before[row]
 
 
 @compiled
@@ -192,6 +197,33 @@ def six_addresses(addresses):
 
 
 @compiled
+def choose_outputs(centre, begin, random, option, noise, scratch, weights, ours):
+    """Choose a wide block of one window's outputs, the first of which is its number ``begin``.
+
+    The centre comes first of all, then noise words; those that equal it do not count. Addresses
+    and weights go to ``scratch.looked_outputs`` and ``looked_weights``, a row that two places name
+    to both: this is for looking at outputs, not for moving them. Returns the generator's state.
+    """
+    table, size = noise.table, noise.state[0].size
+    stride = weights.output_vectors.strides[0]
+    base, our_base = weights.output_vectors.ctypes.data, ours.output_vectors.ctypes.data
+    private = len(ours.output_windows)
+    for j in range(WIDE):
+        row = centre if begin + j == 0 else np.int64(-1)
+        if 0 < begin + j <= option.negative:
+            random = advance(random)
+            row = draw_row(table, size, mix(random))
+            if row == centre:
+                row = np.int64(-1)
+        scratch.looked_weights[j] = np.float32(row >= 0)
+        if row < 0:
+            scratch.looked_outputs[j] = scratch.nothing.ctypes.data
+        else:
+            scratch.looked_outputs[j] = (our_base if row < private else base) + row * stride
+    return random
+
+
+@compiled
 def _look(kept, n, windows, noise, weights, scratch, ours, option):
     """Return the loss of the windows that are sampled, before any is trained, and their pairs.
 
@@ -202,39 +234,25 @@ def _look(kept, n, windows, noise, weights, scratch, ours, option):
     pairs = 0
     stride = weights.input_vectors.strides[0]
     private = len(ours.input_windows)
-    input_base, output_base = weights.input_vectors.ctypes.data, weights.output_vectors.ctypes.data
-    ours_input, ours_output = ours.input_vectors.ctypes.data, ours.output_vectors.ctypes.data
+    base, our_base = weights.input_vectors.ctypes.data, ours.input_vectors.ctypes.data
     row_bytes, half = used_bytes(option.vector_size)
-    inputs, outputs = scratch.looked_inputs, scratch.looked_outputs
-    table, size = noise.table, noise.state[0].size
+    inputs = scratch.looked_inputs
     for c in range(-windows % LOSS_EVERY, n, LOSS_EVERY):
         random = generator(option.seed ^ _LOSS, np.uint64(windows + c))
         m = 0
         for p in range(max(0, c - scratch.radii[c]), min(n, c + scratch.radii[c] + 1)):
             if p != c:
                 row = kept[p]
-                inputs[m] = (ours_input if row < private else input_base) + row * stride
+                inputs[m] = (our_base if row < private else base) + row * stride
                 m += 1
         inputs[m] = scratch.nothing.ctypes.data
         pairs += m
         for begin in range(0, option.negative + 1, WIDE):
-            count = min(option.negative + 1 - begin, WIDE)
-            for j in range(WIDE):
-                row = np.int64(-1)
-                if begin + j == 0:
-                    row = np.int64(kept[c])
-                elif j < count:
-                    random = advance(random)
-                    row = draw_row(table, size, mix(random))
-                    if row == kept[c]:
-                        row = np.int64(-1)
-                scratch.looked_weights[j] = np.float32(row >= 0)
-                if row < 0:
-                    outputs[j] = scratch.nothing.ctypes.data
-                else:
-                    outputs[j] = (ours_output if row < private else output_base) + row * stride
+            random = choose_outputs(
+                np.int64(kept[c]), begin, random, option, noise, scratch, weights, ours
+            )
             score_block(
-                inputs.ctypes.data, m, six_addresses(outputs.ctypes.data),
+                inputs.ctypes.data, m, six_addresses(scratch.looked_outputs.ctypes.data),
                 scratch.errors.ctypes.data, row_bytes, half,
             )  # fmt: skip
             loss += block_loss(scratch.errors, m, scratch.looked_weights, begin == 0)

@@ -66,6 +66,15 @@ def _pair_scores(x0, x1, ys, row_bytes, half):
 
 
 @inlined
+def _score(inputs, m, ys, scores, row_bytes, half):
+    """Write the scores of a window's inputs against a block, two inputs at a time."""
+    for i in range(0, m, 2):
+        x0 = load_address(inputs + 8 * i)
+        x1 = load_address(inputs + 8 * i + 8)
+        store_unaligned(scores + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes, half))
+
+
+@inlined
 def _update(inputs, m, ys, values, input_steps, output_steps, offset):
     """Move the inputs and outputs, of which ``values`` holds the floats at ``offset``."""
     # The rates are in the steps, so each sum starts from the value that it moves.
@@ -123,10 +132,7 @@ def train_block(
     output_rate = load_twice(output_rates)
     input_steps = errors + part_bytes
     output_steps = input_steps + part_bytes
-    for i in range(0, m, 2):
-        x0 = load_address(inputs + 8 * i)
-        x1 = load_address(inputs + 8 * i + 8)
-        store_unaligned(errors + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes, half))
+    _score(inputs, m, ys, errors, row_bytes, half)
     # In a loop of its own, because a sigmoid takes long to come out: here the processor works on
     # several at a time, there each would wait for its scores.
     for i in range(0, m, 2):
@@ -153,10 +159,7 @@ def score_block(inputs, m, ys, scores, row_bytes, half):
     Parameters are addresses as in :func:`train_block`; ``scores``, float32 ``[m + 1, BLOCK]``, is
     written.
     """
-    for i in range(0, m, 2):
-        x0 = load_address(inputs + 8 * i)
-        x1 = load_address(inputs + 8 * i + 8)
-        store_unaligned(scores + 4 * BLOCK * i, _pair_scores(x0, x1, ys, row_bytes, half))
+    _score(inputs, m, ys, scores, row_bytes, half)
 
 
 @compiled

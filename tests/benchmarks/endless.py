@@ -41,6 +41,17 @@ def spell(rank, text, size):
     return size
 
 
+@njit
+def end_word(text, size, ends, token, every):
+    """End word number ``token``, the last of its record if that is full; return the end."""
+    record, place = divmod(token + 1, every)
+    text[size] = ord(" ") if place else ord("\n")
+    size += 1
+    if place == 0:
+        ends[record - 1] = size
+    return size
+
+
 # Cached, because compiling would show in the memory of the measured process.
 @njit(cache=True)
 def _write(uniforms, text, ends):
@@ -57,11 +68,7 @@ def _write(uniforms, text, ends):
         else:
             rank = _HEAD * ((1.0 - share) / (1.0 - _HEAD_SHARE)) ** (-1.0 / (_DECAY - 1.0))
         size = spell(np.int64(min(rank, _LAST_RANK)), text, size)
-        record, place = divmod(token + 1, RECORD_TOKENS)
-        text[size] = ord(" ") if place else ord("\n")
-        size += 1
-        if place == 0:
-            ends[record - 1] = size
+        size = end_word(text, size, ends, token, RECORD_TOKENS)
     return size
 
 

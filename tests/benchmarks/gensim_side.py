@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from tests.benchmarks.child import answer
+from tests.benchmarks.clock import clocked
 
 SETTING: dict[str, Any] = {
     "window": 5,
@@ -41,21 +42,20 @@ def kernel(
         seed=seed,
         **SETTING,
     )
-    scan = time.process_time()
-    model.build_vocab(corpus_file=path)
-    cpu, wall = time.process_time(), time.perf_counter()
-    model.train(
-        corpus_file=path,
-        total_words=model.corpus_total_words,
-        total_examples=model.corpus_count,
-        epochs=1,
-    )
-    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    with clocked() as scan:
+        model.build_vocab(corpus_file=path)
+    with clocked() as clocks:
+        model.train(
+            corpus_file=path,
+            total_words=model.corpus_total_words,
+            total_examples=model.corpus_count,
+            epochs=1,
+        )
     if out is not None:
         model.wv.save_word2vec_format(out, binary=True)
     return {
         **clocks,
-        "vocabulary_cpu": cpu - scan,
+        "vocabulary_cpu": scan["cpu"],
         "tokens": model.corpus_total_words,
         "words": len(model.wv),
     }
@@ -73,9 +73,8 @@ def train(path: str, out: str, **options: Any) -> dict[str, Any]:
     """Train from a file, measured, and save the vectors, as a short script of a user would."""
     from gensim.models import Word2Vec
 
-    cpu, wall = time.process_time(), time.perf_counter()
-    model = Word2Vec(corpus_file=path, vector_size=100, workers=1, **{**SETTING, **options})
-    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    with clocked() as clocks:
+        model = Word2Vec(corpus_file=path, vector_size=100, workers=1, **{**SETTING, **options})
     model.wv.save_word2vec_format(out, binary=True)
     return {**clocks, "words": len(model.wv), "tokens": model.corpus_total_words}
 
@@ -90,10 +89,10 @@ def continual(path: str, out: str, alpha: float = 0.025) -> dict[str, Any]:
     updates = []
     for piece in pieces(path):
         sentences = [line.split() for line in piece.decode().splitlines()]
-        cpu, wall = time.process_time(), time.perf_counter()
-        model.build_vocab(sentences, update=len(model.wv) > 0)
-        model.train(sentences, total_examples=model.corpus_count, epochs=model.epochs)
-        updates.append({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
+        with clocked() as clocks:
+            model.build_vocab(sentences, update=len(model.wv) > 0)
+            model.train(sentences, total_examples=model.corpus_count, epochs=model.epochs)
+        updates.append(clocks)
     model.wv.save_word2vec_format(out, binary=True)
     return {"updates": updates[1:], "words": len(model.wv)}
 

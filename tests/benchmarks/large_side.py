@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.benchmarks.child import answer
+from tests.benchmarks.clock import clocked
 
 _SOME_TOKENS = 200_000
 _AT_REST = 1.0
@@ -27,10 +28,9 @@ def kernel(words: int, vector_size: int, tokens: int) -> dict[str, Any]:
     warm, *batches = zipf.batches(words, zipf.BATCH_TOKENS + tokens, seed=1)
     model.learn_batch(warm)
     before = model.counters
-    cpu, wall = time.process_time(), time.perf_counter()
-    for batch in batches:
-        model.learn_batch(batch)
-    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    with clocked() as clocks:
+        for batch in batches:
+            model.learn_batch(batch)
     after = model.counters
     names = ("words", "kept", "windows", "evicted")
     return {

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.benchmarks.child import answer
+from tests.benchmarks.clock import clocked
 
 SENTENCE = "the cat sat on the mat and looked at the king of france"
 
@@ -58,12 +59,11 @@ def kernel(path: str, vector_size: int) -> dict[str, Any]:
     # Compiled code is loaded, all of it, before the clock starts.
     Word2Vec(vector_size=vector_size).learn_batch(batches[0])
     model = Word2Vec(vector_size=vector_size)
-    cpu, wall = time.process_time(), time.perf_counter()
-    for batch in batches:
-        model.learn_batch(batch)
+    with clocked() as clocks:
+        for batch in batches:
+            model.learn_batch(batch)
     return {
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
+        **clocks,
         "words": len(model.vocabulary),
     }
 
@@ -81,10 +81,10 @@ def roofline(path: str, vector_size: int) -> dict[str, Any]:
     Word2Vec(vector_size=vector_size).learn_batch(batches[0])
     model = Word2Vec(vector_size=vector_size)
     peak, bandwidth = flops_per_second(), bytes_per_second()
-    cpu = time.process_time()
-    for batch in batches:
-        model.learn_batch(batch)
-    cpu = time.process_time() - cpu
+    with clocked() as clocks:
+        for batch in batches:
+            model.learn_batch(batch)
+    cpu = clocks["cpu"]
     windows, outputs = model.counters["windows"], 1 + model.config.negative
     pairs = windows * _inputs(model) * outputs
     # Moving on by one window brings one input row and all output rows, to be read and written.
@@ -119,12 +119,11 @@ def records(path: str, length: int | None) -> dict[str, Any]:
         batches = list(recut(path, length))
     Word2Vec().learn_batch(batches[0])
     model = Word2Vec()
-    cpu, wall = time.process_time(), time.perf_counter()
-    for batch in batches:
-        model.learn_batch(batch)
+    with clocked() as clocks:
+        for batch in batches:
+            model.learn_batch(batch)
     return {
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
+        **clocks,
         **{name: model.counters[name] for name in ("records", "words", "windows")},
         "inputs": _inputs(model),
     }
@@ -140,9 +139,8 @@ def threads(path: str, workers: int, seed: int, out: Mapping[str, str]) -> dict[
 
     Word2Vec(workers=workers).learn_many([SENTENCE])
     model = Word2Vec(workers=workers, seed=seed)
-    cpu, wall = time.process_time(), time.perf_counter()
-    Trainer(model, FileSource(path)).run()
-    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    with clocked() as clocks:
+        Trainer(model, FileSource(path)).run()
     for combine, place in out.items():
         model.snapshot(combine=combine).save_word2vec_format(place, binary=True)
     return {**clocks, "words": len(model.vocabulary)}
@@ -167,11 +165,10 @@ def train_with_snapshots(path: str, every: float | None, combine: str) -> dict[s
     model = Word2Vec()
     sinks = [] if every is None else [Nowhere()]
     trainer = Trainer(model, FileSource(path), sinks, snapshot_every=every, combine=combine)
-    cpu, wall = time.process_time(), time.perf_counter()
-    trainer.run()
+    with clocked() as clocks:
+        trainer.run()
     return {
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
+        **clocks,
         "snapshots": taken,
         "words": len(model.vocabulary),
     }
@@ -186,12 +183,11 @@ def train(
 
     Word2Vec(**config).learn_one(SENTENCE)
     model = Word2Vec(**config)
-    cpu, wall = time.process_time(), time.perf_counter()
-    with FileSource(path) as source:
-        for batch in source:
-            model.learn_batch(batch)
-    vectors = model.snapshot(**(snapshot or {}))
-    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    with clocked() as clocks:
+        with FileSource(path) as source:
+            for batch in source:
+                model.learn_batch(batch)
+        vectors = model.snapshot(**(snapshot or {}))
     vectors.save_word2vec_format(out, binary=True)
     return {**clocks, "words": len(vectors)}
 
@@ -219,10 +215,10 @@ def soak(tokens: int, config: Mapping[str, Any]) -> dict[str, Any]:
     cpu = wall = 0.0
     for batch in endless.batches(tokens, model.config.seed):
         # Making the text is not measured.
-        cpu_before, wall_before = time.process_time(), time.perf_counter()
-        model.learn_batch(batch)
-        wall += time.perf_counter() - wall_before
-        cpu += time.process_time() - cpu_before
+        with clocked() as clocks:
+            model.learn_batch(batch)
+        wall += clocks["wall"]
+        cpu += clocks["cpu"]
         learnt += endless.BATCH_TOKENS
         if not due or learnt < due[-1]:
             continue
@@ -257,9 +253,9 @@ def continual(path: str, out: str) -> dict[str, Any]:
     for piece in pieces(path):
         ends = np.flatnonzero(np.frombuffer(piece, dtype=np.uint8) == ord("\n")) + 1
         batch = Batch(piece, ends)
-        cpu, wall = time.process_time(), time.perf_counter()
-        model.learn_batch(batch)
-        updates.append({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
+        with clocked() as clocks:
+            model.learn_batch(batch)
+        updates.append(clocks)
     vectors = model.snapshot()
     vectors.save_word2vec_format(out, binary=True)
     return {"updates": updates[1:], "words": len(vectors)}

@@ -16,7 +16,7 @@ from numba import njit
 
 from stream_w2v import Word2Vec
 from stream_w2v.stream import Batch
-from tests.benchmarks.endless import BATCH_TOKENS, LONGEST, RECORD_TOKENS, spell
+from tests.benchmarks.endless import BATCH_TOKENS, LONGEST, RECORD_TOKENS, end_word, spell
 
 _RAREST = 5.0
 """Occurrences of the last word, as if the text had been learnt before."""
@@ -28,11 +28,7 @@ def _write(ranks, every, text, ends):
     size = 0
     for i in range(len(ranks)):
         size = spell(ranks[i], text, size)
-        record, place = divmod(i + 1, every)
-        text[size] = ord(" ") if place else ord("\n")
-        size += 1
-        if place == 0:
-            ends[record - 1] = size
+        size = end_word(text, size, ends, i, every)
     return size
 
 
