@@ -89,6 +89,7 @@ def _scratch(config: Config) -> Scratch:
         row_addresses=of_piece(np.int64),
         input_addresses=of_piece(np.int64),
         other_rates=of_piece(np.float32),
+        draws=np.zeros(CHUNK * config.negative, dtype=np.uint64),
         rows=np.zeros(CHUNK * len(outputs), dtype=np.int32),
         lanes=lanes,
         # What stands between the lanes never counts: its row is the zeros, its weight 0.

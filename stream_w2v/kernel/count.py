@@ -28,6 +28,9 @@ DONE, ROWS_FULL, TABLE_FULL, WORDS_FULL, CANDIDATES_FULL, SCALE_FULL, PLAN_FULL 
 _AHEAD = 8
 """Words between asking for a row of the vocabulary and reading it."""
 
+_ALL_KEPT = (3.0 - 5.0**0.5) / 2.0
+"""The x at which sqrt(x) + x is 1."""
+
 _INITIAL_VECTORS = np.uint64(0x5EED)
 
 
@@ -171,11 +174,12 @@ def thin(rows, count, vocabulary, sample, random, kept, places):
         if row < 0:
             continue
         if sample > 0.0:
-            x = scaled / known[row].count
-            keep = np.sqrt(x) + x
-            if keep < 1.0:
+            occurrences = known[row].count
+            if scaled < _ALL_KEPT * occurrences:
                 random = advance(random)
-                if unit(mix(random)) >= keep:
+                # u < sqrt(x) + x, without the root and the quotient.
+                beyond = unit(mix(random)) * occurrences - scaled
+                if beyond >= 0.0 and beyond * beyond >= scaled * occurrences:
                     continue
         kept[n] = row
         n += 1

@@ -120,8 +120,9 @@ class Scratch(NamedTuple):
         int64 ``[n]``: the input rows of the kept words.
     input_addresses, other_rates
         int64 and float32 ``[n]``: the input rows of the kept words but the centre, and the rates.
-    rows
-        int32 ``[c * (negative + 1)]``: rows of the outputs of c windows, for drawing.
+    draws, rows
+        uint64 ``[c * negative]``, int32 ``[c * (negative + 1)]``: for drawing the outputs of c
+        windows, random numbers and rows.
     lanes
         int64 ``[negative + 1]``: where each output of a window is in the next three.
     output_addresses, output_weights, output_rates
@@ -149,6 +150,7 @@ class Scratch(NamedTuple):
     row_addresses: NDArray[np.int64]
     input_addresses: NDArray[np.int64]
     other_rates: NDArray[np.float32]
+    draws: NDArray[np.uint64]
     rows: NDArray[np.int32]
     lanes: NDArray[np.int64]
     output_addresses: NDArray[np.int64]

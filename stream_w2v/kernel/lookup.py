@@ -133,9 +133,17 @@ def prefetch_slot(vocabulary, value):
 
 @inlined
 def prefetch_found(vocabulary, value):
-    """Ask for the row of a word that is soon looked up, once its slot has arrived."""
+    """Ask for the row of a word that is soon looked up, once its slot has arrived.
+
+    If that is empty the word will be looked for among those that wait.
+    """
     entry = vocabulary.table[value & np.uint64(len(vocabulary.table) - 1)] & _LOW_HALF
-    prefetch(vocabulary.rows.ctypes.data + (np.int64(entry) - 1) * ROW_BYTES)
+    if entry > 0:
+        prefetch(vocabulary.rows.ctypes.data + (np.int64(entry) - 1) * ROW_BYTES)
+    else:
+        slot = np.int64(value & np.uint64(len(vocabulary.candidate_hashes) - 1))
+        prefetch(vocabulary.candidate_hashes.ctypes.data + 8 * slot)
+        prefetch(vocabulary.candidate_counts.ctypes.data + 4 * slot)
 
 
 @inlined

@@ -432,16 +432,20 @@ def add_products(typing: Any, sums: Any, x0: Any, x1: Any, ys: Any, offset: Any)
 
 @intrinsic
 def add_weighted_sum(typing: Any, start: Any, weights: Any, values: Any) -> Any:
-    """``start + sum_j weight_j * value_j``; weights are floats in memory from an address on."""
+    """``start + sum_j weight_j * value_j``; weights are floats in memory from an address on.
+
+    The even and the odd j are summed apart: each sum waits for its own additions only.
+    """
     count = len(values)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        total, address, values = arguments
+        start_value, address, values = arguments
+        totals = [start_value, ir.Constant(start.vector, [0.0] * start.vector.count)]
         for j, value in enumerate(_unpack(builder, values, count)):
             place = builder.add(address, ir.Constant(address.type, 4 * j))
             weight = _broadcast(builder, place, start.vector)
-            total = _call(builder, "llvm.fma", [weight, value, total])
-        return total
+            totals[j % 2] = _call(builder, "llvm.fma", [weight, value, totals[j % 2]])
+        return builder.fadd(*totals)
 
     return start(start, types.int64, values), generate
 

@@ -119,7 +119,7 @@ def _draw(kept, begin, end, random, option, noise, scratch, weights, ours):
     centre not at all; their own places go to the row of zeros, so that no row stands in a block
     twice. Returns the generator's state.
     """
-    rows, lanes = scratch.rows, scratch.lanes
+    draws, rows, lanes = scratch.draws, scratch.rows, scratch.lanes
     table, size = noise.table, noise.state[0].size
     addresses = scratch.output_addresses
     output_weights, rates = scratch.output_weights, scratch.output_rates
@@ -130,11 +130,14 @@ def _draw(kept, begin, end, random, option, noise, scratch, weights, ours):
     private = len(ours.output_windows)
     outputs = option.negative + 1
     # Simple loops, one thing at a time: the processor overlaps their many cache misses.
+    for k in range((end - begin) * option.negative):
+        random = advance(random)
+        draws[k] = mix(random)
+        prefetch(table.ctypes.data + 8 * below(draws[k], size))
     for c in range(end - begin):
         rows[c * outputs] = kept[begin + c]
         for j in range(1, outputs):
-            random = advance(random)
-            row = draw_row(table, size, mix(random))
+            row = draw_row(table, size, draws[c * option.negative + j - 1])
             rows[c * outputs + j] = row
             prefetch(windows_at + 4 * row)
     for c in range(end - begin):
@@ -281,6 +284,7 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
     radii, turns = scratch.radii, scratch.turns
     input_rates = scratch.input_rates
     input_windows, our_windows = weights.input_windows, ours.input_windows
+    windows_at = input_windows.ctypes.data
     start, slope, floor = option.rate_start, option.rate_slope, option.min_learning_rate
     negative, window = option.negative, option.window
     stride = weights.input_vectors.strides[0]
@@ -303,6 +307,7 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
         radii[c] = radius
         turns[max(0, c - radius)] += 1
         turns[min(n, c + radius + 1)] -= 1
+        prefetch(windows_at + 4 * kept[c])
     within = 0
     rows_at = scratch.row_addresses
     for p in range(n):
