@@ -200,9 +200,18 @@ def train(
     outputs = [path for path in (vectors, save) if path is not None]
     if not outputs:
         _refuse("nothing would be kept: give --vectors OUT or --save MODEL")
-    about_vectors = (format, vectors_every, refresh or None)
-    if vectors is None and any(value is not None for value in about_vectors):
-        _refuse("--format, --vectors-every and --refresh are about --vectors, which is not given")
+    about_vectors = {
+        "--format": format is not None,
+        "--vectors-every": vectors_every is not None,
+        "--combine": combine != DEFAULT_COMBINATION,
+        "--refresh": refresh,
+    }
+    for name, given in about_vectors.items():
+        if given and vectors is None:
+            _refuse(f"{name} is about --vectors, which is not given")
+    for name in ("replay_passes", "replay_sample"):
+        if name in options and load is None and not config.replay_tokens:
+            _refuse(f"{option_name(name)} is about --replay-tokens, which is 0")
     if len({os.path.realpath(path) for path in outputs}) < len(outputs):
         _refuse("--vectors and --save name the same file")
     sinks: list[Sink] = [] if vectors is None else [VectorsFile(vectors, format)]

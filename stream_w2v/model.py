@@ -19,7 +19,7 @@ from stream_w2v.snapshot import DEFAULT_COMBINATION, take
 from stream_w2v.state import State
 from stream_w2v.storage import read_tensors, write_tensors
 from stream_w2v.stream import Batch
-from stream_w2v.text import Text, TokenBlock, token_block
+from stream_w2v.text import Text, TokenBlock, WordsRecord, token_block, words_record
 from stream_w2v.vectors import KeyedVectors
 from stream_w2v.vocabulary import Vocabulary
 from stream_w2v.workers import Workers
@@ -91,41 +91,24 @@ class Word2Vec:
 
     def learn_one(self, x: Record) -> None:
         """Learn one record: a text, its UTF-8 bytes, or a list of words."""
-        if isinstance(x, TextRecord):
-            self.learn_batch(_batch([_encode(x)]))
-        elif isinstance(x, Mapping):
-            msg = f"a record is a text or a list of words, not {type(x).__name__}"
-            raise TypeError(msg)
-        else:
-            self._learner.learn(token_block([x]))
+        self.learn_batch(_work([_encoded(x)]))
 
     def learn_many(self, xs: Iterable[Record]) -> None:
         """Learn records in order: the same as :meth:`learn_one` for each, and faster.
 
+        If ``xs`` raises an error, all that it gave before is learnt.
+
         Raises
         ------
         TypeError
-            If given one text, whose characters would be the records.
+            If given one text, whose characters would be the records; or something is no record.
         """
         if isinstance(xs, TextRecord):
             msg = "learn_many takes many records; for one text there is learn_one"
             raise TypeError(msg)
         with Workers(self.learn_batch, self.config.workers) as workers:
-            gathered: list[bytes] = []
-            size = 0
-            for x in xs:
-                if isinstance(x, TextRecord):
-                    gathered.append(_encode(x))
-                    size += len(gathered[-1])
-                    if size < _GATHERED_BYTES:
-                        continue
-                if gathered:
-                    workers.put(_batch(gathered))
-                    gathered, size = [], 0
-                if not isinstance(x, TextRecord):
-                    workers.put([token_block([x])])
-            if gathered:
-                workers.put(_batch(gathered))
+            for work in _gathered(xs):
+                workers.put(work)
 
     def learn_batch(self, batch: Batch | Iterable[TokenBlock]) -> None:
         """Learn the records of a batch, or of one that :meth:`tokenise` has cut already.
@@ -277,11 +260,42 @@ class Word2Vec:
         self._state.restore(state["tensors"])
 
 
-def _encode(text: TextRecord) -> bytes:
-    # A lone surrogate becomes bytes that are no UTF-8, which the tokeniser replaces and counts.
-    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+def _encoded(x: Record) -> bytes | WordsRecord:
+    if isinstance(x, str):
+        # A lone surrogate becomes bytes that are no UTF-8, which the tokeniser replaces and counts.
+        return x.encode("utf-8", "surrogatepass")
+    if isinstance(x, bytes | bytearray | memoryview):
+        return bytes(x)
+    if isinstance(x, Mapping):
+        msg = f"a record is a text or a list of words, not {type(x).__name__}"
+        raise TypeError(msg)
+    return words_record(x)
 
 
-def _batch(records: list[bytes]) -> Batch:
-    ends = np.cumsum(np.fromiter(map(len, records), dtype=np.int64, count=len(records)))
-    return Batch(records[0] if len(records) == 1 else b"".join(records), ends)
+def _gathered(xs: Iterable[Record]) -> Iterator[Batch | list[TokenBlock]]:
+    """Gather records that follow each other, for a call costs as much as a short record."""
+    records: list[bytes | WordsRecord] = []
+    size = 0
+    try:
+        for record in map(_encoded, xs):
+            if records and (size >= _GATHERED_BYTES or type(record) is not type(records[0])):
+                yield _work(records)
+                records, size = [], 0
+            records.append(record)
+            size += len(record)
+    except (Exception, KeyboardInterrupt):
+        if records:
+            yield _work(records)
+        raise
+    if records:
+        yield _work(records)
+
+
+def _work(records: Sequence[bytes | WordsRecord]) -> Batch | list[TokenBlock]:
+    """Make one batch of texts, or one block of records of words."""
+    words = [record for record in records if isinstance(record, WordsRecord)]
+    if words:
+        return [token_block(words)]
+    texts = [record for record in records if isinstance(record, bytes)]
+    ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
+    return Batch(texts[0] if len(texts) == 1 else b"".join(texts), ends)

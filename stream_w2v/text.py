@@ -161,32 +161,66 @@ class Text:
             line = raw.decode("utf-8", "replace")
             # Of the replacement characters, some may have been in the text.
             invalid = line.count("\ufffd") - raw.count(b"\xef\xbf\xbd") if "\ufffd" in line else 0
-            yield token_block([list(self._tokenizer(line.rstrip("\r\n")))], invalid)
+            yield token_block([words_record(self._tokenizer(line.rstrip("\r\n")), invalid)])
 
 
-def token_block(records: Sequence[Iterable[str]], invalid: int = 0) -> TokenBlock:
-    """Pack records that are words already. Empty words are left out."""
+@dataclass(frozen=True, slots=True)
+class WordsRecord:
+    """One record of words, as UTF-8.
+
+    Attributes
+    ----------
+    words
+        The words; none is empty.
+    invalid, oversize
+        As in :class:`TokenBlock`.
+    """
+
+    words: list[bytes]
+    invalid: int
+    oversize: int
+
+    def __len__(self) -> int:
+        """Return the bytes of its words, with a space after each."""
+        return sum(map(len, self.words)) + len(self.words)
+
+
+def words_record(words: Iterable[str], invalid: int = 0) -> WordsRecord:
+    """Encode a record that is words already. Empty words are left out.
+
+    Raises
+    ------
+    TypeError
+        If a word is no str.
+    """
+    record: list[bytes] = []
+    oversize = 0
+    for word in words:
+        if not isinstance(word, str):
+            msg = f"a record of words holds {word!r}, which is no str"
+            raise TypeError(msg)
+        try:
+            encoded = word.encode()
+        except UnicodeEncodeError:
+            # A lone surrogate: the same three replacements as for its bytes.
+            mended = word.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            invalid += mended.count("\ufffd") - word.count("\ufffd")
+            encoded = mended.encode()
+        if len(encoded) > MAX_WORD_BYTES:
+            oversize += 1
+        elif encoded:
+            record.append(encoded)
+    return WordsRecord(record, invalid, oversize)
+
+
+def token_block(records: Sequence[WordsRecord]) -> TokenBlock:
+    """Pack records that are words already."""
     words: list[bytes] = []
     ends: list[int] = []
     closes: list[int] = []
-    oversize = 0
     for record in records:
         begin = len(words)
-        for word in record:
-            if not isinstance(word, str):
-                msg = f"a record of words holds {word!r}, which is no str"
-                raise TypeError(msg)
-            try:
-                encoded = word.encode()
-            except UnicodeEncodeError:
-                # A lone surrogate: the same three replacements as for its bytes.
-                mended = word.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-                invalid += mended.count("\ufffd") - word.count("\ufffd")
-                encoded = mended.encode()
-            if len(encoded) > MAX_WORD_BYTES:
-                oversize += 1
-            elif encoded:
-                words.append(encoded)
+        words += record.words
         cuts = [*range(begin + PIECE_TOKENS, len(words), PIECE_TOKENS), len(words)]
         ends += cuts
         closes += [0] * (len(cuts) - 1) + [1]
@@ -206,4 +240,5 @@ def token_block(records: Sequence[Iterable[str]], invalid: int = 0) -> TokenBloc
         ends=np.array(ends, dtype=np.int64),
         closes=np.array(closes, dtype=np.uint8),
     )
-    return TokenBlock(tokens, len(ends), invalid, oversize)
+    invalid = sum(record.invalid for record in records)
+    return TokenBlock(tokens, len(ends), invalid, sum(record.oversize for record in records))

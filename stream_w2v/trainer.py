@@ -191,6 +191,8 @@ class Trainer:
                 if self._stopped or ready is None:
                     break
                 if isinstance(ready, BaseException):
+                    workers.finish()
+                    self.positions = positions
                     raise ready
                 workers.put(ready.work)
                 self._room.release()

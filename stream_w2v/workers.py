@@ -66,6 +66,6 @@ class Workers(Generic[Item]):
 
     def __exit__(self, *error: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=error[0] is not None)
+            self._pool.shutdown(wait=True)
         if error[0] is None:
             self.finish()

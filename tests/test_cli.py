@@ -302,7 +302,19 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
         (["{corpus}"], "nothing would be kept: give --vectors OUT or --save MODEL"),
         (
             ["{corpus}", "--save", "m", "--format", "tsv"],
-            "--format, --vectors-every and --refresh are about --vectors, which is not given",
+            "--format is about --vectors, which is not given",
+        ),
+        (
+            ["{corpus}", "--save", "m", "--combine", "input"],
+            "--combine is about --vectors, which is not given",
+        ),
+        (
+            ["{corpus}", "--save", "m", "--refresh"],
+            "--refresh is about --vectors, which is not given",
+        ),
+        (
+            ["{corpus}", "--save", "m", "--replay-passes", "2"],
+            "--replay-passes is about --replay-tokens, which is 0",
         ),
         (
             ["{corpus}", "--save", "{tmp}/m.bin", "--vectors", "{tmp}/./m.bin"],

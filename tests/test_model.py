@@ -12,8 +12,9 @@ import pkgutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import naive
 import numpy as np
@@ -569,6 +570,30 @@ def test_an_error_in_a_tokenizer_leaves_the_records_before_it_learnt():
     assert model.records == 1
     model.learn_one("c")
     assert model.records == 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("kind", [str, str.split])
+@pytest.mark.parametrize("last", ["raise", 5, {"text": "a b"}, ["a", 5]])
+def test_an_error_of_the_records_comes_after_all_before_it_is_learnt(workers, kind, last):
+    """Whether the iterable raises or gives what is no record."""
+
+    def records() -> Iterator[Any]:
+        for record in STREAM[:200]:
+            yield kind(record)
+        if last == "raise":
+            raise LookupError(last)
+        yield last
+
+    model = Word2Vec(**HARD, workers=workers)
+    with pytest.raises((LookupError, TypeError)):
+        model.learn_many(records())
+    expected = Word2Vec(**HARD, workers=workers)
+    expected.learn_many(STREAM[:200])
+    assert model.records == 200
+    assert model.counters["words"] == expected.counters["words"]
+    model.learn_many(STREAM[200:])
+    assert model.records == len(STREAM)
 
 
 def test_diverging_is_an_error_that_says_what_to_do():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_w2v import Batch, text
 from stream_w2v.kernel.tokenise import MAX_WORD_BYTES, PIECE_TOKENS
-from stream_w2v.text import Text, TokenBlock, token_block
+from stream_w2v.text import Text, TokenBlock, token_block, words_record
 
 PRESETS = ["words", "whitespace"]
 BMP = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
@@ -274,13 +274,15 @@ def test_an_error_in_a_callable_passes_through():
 def test_words_cut_already_make_the_pieces_of_their_text(length):
     """A list of words and the text that they make give the same pieces."""
     words = [f"w{i % 500}" for i in range(length)]
-    packed = pieces([token_block([words])])
+    packed = pieces([token_block([words_record(words)])])
     assert packed == cut([" ".join(words).encode()], "whitespace")[0]
 
 
 def test_words_cut_already_may_hold_anything():
     """Empty ones are left out, oversize ones counted, lone surrogates replaced as in a text."""
-    block = token_block([["", "a b", "x" * 257, "x" * 256, "\ud800", "\x00"], []])
+    block = token_block(
+        [words_record(["", "a b", "x" * 257, "x" * 256, "\ud800", "\x00"]), words_record([])]
+    )
     found = [b"a b", b"x" * 256, "\ufffd\ufffd\ufffd".encode(), b"\x00"]
     assert pieces([block]) == [(found, True), ([], True)]
     assert (block.invalid, block.oversize) == (3, 1)

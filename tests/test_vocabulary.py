@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from stream_w2v import Config, Word2Vec, vocabulary
 from stream_w2v.errors import FormatError
 from stream_w2v.storage import write_tensors
-from stream_w2v.text import token_block
+from stream_w2v.text import token_block, words_record
 
 SMALL = {"vector_size": 1, "window": 1, "negative": 0, "text": "whitespace"}
 
 
 def learn_hashed(model: Word2Vec, records: list[list[bytes]], hash_word) -> None:
     """Learn records whose words have the hashes that a function gives them."""
-    block = token_block([[word.decode() for word in record] for record in records])
+    block = token_block([words_record(word.decode() for word in record) for record in records])
     words = [word for record in records for word in record]
     block.tokens.hashes[:] = [hash_word(word) for word in words]
     model.learn_batch([block])

@@ -14,7 +14,7 @@ from test_model import HARD, STREAM, state_of
 from stream_w2v import Word2Vec
 from stream_w2v.errors import BrokenModelError, DivergedError
 from stream_w2v.kernel import learn as kernel
-from stream_w2v.text import token_block
+from stream_w2v.text import token_block, words_record
 from stream_w2v.workers import Workers
 
 WORDS = Counter(word for record in STREAM for word in record.split())
@@ -121,7 +121,7 @@ def test_a_plan_that_is_full_is_trained_before_going_on(monkeypatch):
         vector_size=1, window=1, negative=1, min_count=1, sample=0, workers=2,
         replay_tokens=20_000, replay_passes=9, replay_sample=0,
     )  # fmt: skip
-    model.learn_batch([token_block([["a", "b", "c", "d"] * 1000] * 60)])
+    model.learn_batch([token_block([words_record(["a", "b", "c", "d"] * 1000)] * 60)])
     rows, room = max(planned)
     assert len(planned) > 2
     assert room / 2 < rows <= room
