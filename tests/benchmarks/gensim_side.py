@@ -69,12 +69,14 @@ def learn(path: str) -> dict[str, Any]:
     return {"words": len(model.wv)}
 
 
-def train(path: str, out: str, **options: Any) -> dict[str, Any]:
+def train(path: str, out: str, workers: int = 1, **options: Any) -> dict[str, Any]:
     """Train from a file, measured, and save the vectors, as a short script of a user would."""
     from gensim.models import Word2Vec
 
     with clocked() as clocks:
-        model = Word2Vec(corpus_file=path, vector_size=100, workers=1, **{**SETTING, **options})
+        model = Word2Vec(
+            corpus_file=path, vector_size=100, workers=workers, **{**SETTING, **options}
+        )
     model.wv.save_word2vec_format(out, binary=True)
     return {**clocks, "words": len(model.wv), "tokens": model.corpus_total_words}
 

@@ -50,7 +50,10 @@ def first() -> dict[str, Any]:
 
 
 def kernel(path: str, vector_size: int) -> dict[str, Any]:
-    """Measure learning from batches that lie in memory; vocabulary and noise included."""
+    """Measure learning from batches that lie in memory; vocabulary and noise included.
+
+    Once from their bytes, and once from words that were cut before.
+    """
     from stream_w2v import Word2Vec
     from stream_w2v.connectors.files import FileSource
 
@@ -62,10 +65,12 @@ def kernel(path: str, vector_size: int) -> dict[str, Any]:
     with clocked() as clocks:
         for batch in batches:
             model.learn_batch(batch)
-    return {
-        **clocks,
-        "words": len(model.vocabulary),
-    }
+    blocks = [list(model.tokenise(batch)) for batch in batches]
+    model = Word2Vec(vector_size=vector_size)
+    with clocked() as alone:
+        for block in blocks:
+            model.learn_batch(block)
+    return {**clocks, "alone_cpu": alone["cpu"], "words": len(model.vocabulary)}
 
 
 def roofline(path: str, vector_size: int) -> dict[str, Any]:
@@ -178,18 +183,21 @@ def train(
     path: str, out: str, snapshot: Mapping[str, Any] | None = None, **config: Any
 ) -> dict[str, Any]:
     """Train from a file and take a snapshot, measured, and save the vectors."""
-    from stream_w2v import Word2Vec
-    from stream_w2v.connectors.files import FileSource
+    from dataclasses import replace
 
-    Word2Vec(**config).learn_one(SENTENCE)
+    from stream_w2v import Trainer, Word2Vec
+    from stream_w2v.connectors.files import FileSource
+    from stream_w2v.memory import memory_bound
+
+    Word2Vec(**config).learn_many([SENTENCE])
     model = Word2Vec(**config)
     with clocked() as clocks:
-        with FileSource(path) as source:
-            for batch in source:
-                model.learn_batch(batch)
+        Trainer(model, FileSource(path)).run()
         vectors = model.snapshot(**(snapshot or {}))
     vectors.save_word2vec_format(out, binary=True)
-    return {**clocks, "words": len(vectors)}
+    without = replace(model.config, replay_tokens=0, refresh_contexts=0)
+    beside = memory_bound(model.config) - memory_bound(without)
+    return {**clocks, "words": len(vectors), "beside": beside}
 
 
 def soak(tokens: int, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.child import run, work
-from tests.benchmarks.quality import SCORES, SEEDS, score
+from tests.benchmarks.quality import OURS, SCORES, SEEDS, score
 from tests.benchmarks.report import Section
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.turns import middle, say, spread
 
-OURS: tuple[tuple[str, Mapping[str, Any], Mapping[str, Any]], ...] = (("defaults", {}, {}),)
-"""What is measured of stream-w2v: a name, options of ``Config``, options of the snapshot."""
-
 WAYS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
-    *(("stream-w2v", name, {**config, "snapshot": snapshot}) for name, config, snapshot in OURS),
+    *(("stream-w2v", name, options) for name, options in OURS),
+    ("stream-w2v", "defaults, 2 workers", {"workers": 2}),
     ("gensim", "1 epoch, alpha .025 (default)", {}),
     ("gensim", "1 epoch, alpha .05", {"alpha": 0.05}),
     ("gensim", "5 epochs (default)", {"epochs": 5}),
@@ -101,8 +99,8 @@ def measure(setting: Setting) -> Section:
         notes=(
             "From a text to vectors in memory, the scan for a vocabulary included; imports and "
             "writing are not. The tokens are those of the text, once, however many epochs. One "
-            "training thread each, d=100, window 5, 5 negatives, sample 1e-3, min_count 5, and "
-            "otherwise as the library has it.",
+            "training thread each unless it says workers, d=100, window 5, 5 negatives, sample "
+            "1e-3, min_count 5, and otherwise as the library has it.",
             f"Versions: {', '.join(filter(None, versions.values())) or 'none installed'}. "
             "`make peers` installs each into an environment of its own, with what "
             "`tests/benchmarks/environments` says.",

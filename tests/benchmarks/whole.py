@@ -21,22 +21,25 @@ def _command() -> list[str]:
 
 
 @cache
-def _runs(setting: Setting) -> Turns:
+def _runs(setting: Setting, workers: int) -> Turns:
     """Train from file to file by turns, each side as its users would."""
     text = str(setting.text)
     ours_out, theirs_out = (str(setting.folder / f"{name}.bin") for name in ("ours", "theirs"))
 
+    def train(source: str) -> list[str]:
+        return [*_command(), "train", source, "--vectors", ours_out, "--quiet"]
+
     def ours() -> Run:
-        return run([*_command(), "train", text, "--vectors", ours_out, "--quiet"])
+        return run([*train(text), "--workers", str(workers)])
 
     def theirs() -> Run:
-        return work("gensim_side", "train", path=text, out=theirs_out)
+        return work("gensim_side", "train", path=text, out=theirs_out, workers=workers)
 
     say("whole processes: warming up")
     head = setting.folder / "head.txt"
     head.write_bytes(b"a few words to compile with\n" * 100)
-    run([*_command(), "train", str(head), "--vectors", ours_out, "--quiet"])
-    return take_turns("whole processes", ours, theirs, setting.pairs)
+    run([*train(str(head)), "--workers", str(workers)])
+    return take_turns(f"whole processes, {workers} threads", ours, theirs, setting.pairs)
 
 
 def _raw(turns: Turns) -> list[dict[str, dict[str, float]]]:
@@ -51,32 +54,36 @@ def _raw(turns: Turns) -> list[dict[str, dict[str, float]]]:
 
 def end_to_end(setting: Setting) -> Section:
     """Compare how long they take, from the start of the process to its end."""
-    turns = _runs(setting)
     rows = []
-    for title, clock in (("wall", "wall"), ("CPU, all threads", "cpu")):
-        ours, theirs = ([getattr(one, clock) for one in side] for side in zip(*turns, strict=True))
-        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-        rows.append(
-            [title, middle(ours, unit=" s"), middle(theirs, unit=" s"), spread(ratios, unit="x")]
-        )
+    raw = {}
+    for workers in (1, 2):
+        turns = _runs(setting, workers)
+        raw[f"{workers} workers"] = _raw(turns)
+        for title, clock in (("wall", "wall"), ("CPU, all threads", "cpu")):
+            ours, theirs = (
+                [getattr(one, clock) for one in side] for side in zip(*turns, strict=True)
+            )
+            ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+            seconds = (middle(side, unit=" s") for side in (ours, theirs))
+            rows.append([f"workers {workers}, {title}", *seconds, spread(ratios, unit="x")])
     return Section(
         title="From file to file",
         columns=("", "stream-w2v", "gensim", "ratio"),
         rows=rows,
         notes=(
-            "stream-w2v: `stream-w2v train TEXT --vectors OUT.bin --quiet`, one training thread, "
-            "with compiled code cached.",
-            "gensim: a script with `Word2Vec(corpus_file=TEXT, workers=1)` and "
+            "stream-w2v: `stream-w2v train TEXT --vectors OUT.bin --quiet --workers N`, with "
+            "compiled code cached. With one worker a thread beside it reads and tokenises ahead.",
+            "gensim: a script with `Word2Vec(corpus_file=TEXT, workers=N)` and "
             "`save_word2vec_format(binary=True)`.",
             "From the start of the process to its end: imports, vocabulary, training, writing.",
         ),
-        raw={"turns": _raw(turns)},
+        raw=raw,
     )
 
 
 def memory(setting: Setting) -> Section:
     """Compare peak memory: of training alone, and of the same whole processes."""
-    turns = _runs(setting)
+    turns = _runs(setting, 1)
     say("memory: processes that only import, and that only train")
     text = str(setting.text)
     rows = []
