@@ -93,16 +93,21 @@ class FileSource(Source):
         self._lock = threading.Lock()
 
     @classmethod
-    def from_uris(cls, uris: Sequence[str], /, **options: Any) -> Self:
+    def from_uris(cls, uris: Sequence[str], /, *, follow: bool = False, **options: Any) -> Self:
         """Make the source for paths, globs, ``-`` and ``file://`` URIs.
 
         Parameters
         ----------
         uris
             What to read. Only after ``file://`` are percent escapes decoded.
+        follow
+            Not yet: files are read to their end.
         **options
             The constructor's other parameters.
         """
+        if follow:
+            msg = "files are read to their end: leave out --follow"
+            raise ConfigError(msg)
         prefix = "file://"
         paths = (
             unquote(uri[len(prefix) :]) if uri.lower().startswith(prefix) else uri for uri in uris

@@ -7,36 +7,37 @@ signal. Every error is one line on standard error.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from typer.main import get_command
 
+from stream_w2v.checkpoint import Checkpoint, Checkpoints, checkpoint_files, load_checkpoint
 from stream_w2v.config import Config
-from stream_w2v.connectors import open_source
 from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
 from stream_w2v.formats import ENDINGS, KIND, format_of
 from stream_w2v.memory import memory_bound, memory_now
 from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
-from stream_w2v.output import check_no_source, check_output, printable, say, say_json
-from stream_w2v.progress import Announced, Progress, short
+from stream_w2v.output import check_output, printable, say, say_json
+from stream_w2v.progress import short
+from stream_w2v.run import Run, execute, open_reader
 from stream_w2v.snapshot import COMBINATIONS, DEFAULT_COMBINATION
 from stream_w2v.storage import kind_of
-from stream_w2v.stream import Sink
-from stream_w2v.trainer import Totals, Trainer
-from stream_w2v.vectors import KeyedVectors, VectorsFile
+from stream_w2v.stream import dead_letters
+from stream_w2v.vectors import KeyedVectors
 
 NAME = "stream-w2v"
 
@@ -55,7 +56,8 @@ app = typer.Typer(
 )
 
 VectorsArgument = Annotated[
-    Path, typer.Argument(metavar="VECTORS", help="Vectors in any format, or a saved model.")
+    Path,
+    typer.Argument(metavar="VECTORS", help="Vectors in any format, a saved model, or checkpoints."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 FormatOption = Annotated[
@@ -93,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A terminal or a locale that cannot show a word is no reason to fail.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    log, handler = logging.getLogger("stream_w2v"), _Warnings(logging.WARNING)
+    log.addHandler(handler)
     try:
         # It stands for the whole run, wherever in the line it comes.
         arguments[:end] = [word for word in arguments[:end] if word != "--debug"]
@@ -109,7 +113,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             # One line, whatever a file's name or a library's message holds.
             print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    finally:
+        log.removeHandler(handler)
     return code if isinstance(code, int) else 0
+
+
+class _Warnings(logging.Handler):
+    """Prints what the library warns of, one line each, on what standard error is then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            message = " ".join(record.getMessage().split())
+            print(f"{NAME}: {record.levelname.lower()}: {message}", file=sys.stderr, flush=True)
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -149,7 +164,26 @@ def _global(
     """Word vectors from text that never stops arriving."""
 
 
-# train
+# The commands that train
+
+CheckpointEveryOption = Annotated[
+    int | None,
+    typer.Option(metavar="RECORDS", min=1, help="Write a checkpoint after so many records."),
+]
+CheckpointSecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="S", min=0.1, help="Write a checkpoint after so many seconds (60 by default)."
+    ),
+]
+FollowOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--follow/--no-follow",
+        help="Wait for more at the end of the source, or stop there (by default: files stop).",
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
 @app.command(
@@ -158,6 +192,7 @@ def _global(
         "stream-w2v train 'logs/*.zst' --text whitespace --min-count 10 --vectors tokens.bin",
         "zcat corpus.txt.gz | stream-w2v train - --vectors vectors.txt --save model.safetensors",
         "stream-w2v train more.txt --load model.safetensors --save model.safetensors",
+        "stream-w2v train corpus.txt --checkpoint state/ --vectors vectors.bin",
     )
 )
 @with_model_options
@@ -184,9 +219,23 @@ def train(
     load: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="Go on with a saved model.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep checkpoints of the model and its place in the source there, and go on from "
+            "the newest.",
+        ),
+    ] = None,
+    checkpoint_every: CheckpointEveryOption = None,
+    checkpoint_seconds: CheckpointSecondsOption = None,
+    checkpoint_keep: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many checkpoints to keep.")
+    ] = 3,
+    follow: FollowOption = None,
     combine: CombineOption = DEFAULT_COMBINATION,
     refresh: RefreshOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train on text, in one pass.
@@ -194,67 +243,143 @@ def train(
     One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
     finishes what is in hand and writes what was asked for; a second one aborts.
     """
-    if refresh and load is None:
-        options = {"refresh_contexts": SOME_CONTEXTS, **options}
-    config = Config.from_options(options)
     outputs = [path for path in (vectors, save) if path is not None]
-    if not outputs:
-        _refuse("nothing would be kept: give --vectors OUT or --save MODEL")
-    about_vectors = {
-        "--format": format is not None,
-        "--vectors-every": vectors_every is not None,
-        "--combine": combine != DEFAULT_COMBINATION,
-        "--refresh": refresh,
+    if not outputs and checkpoint is None:
+        _refuse("nothing would be kept: give --vectors OUT, --save MODEL or --checkpoint DIR")
+    only_with = {
+        "--vectors": {
+            "--format": format is not None,
+            "--vectors-every": vectors_every is not None,
+            "--combine": combine != DEFAULT_COMBINATION,
+            "--refresh": refresh,
+        },
+        "--checkpoint": {
+            "--checkpoint-every": checkpoint_every is not None,
+            "--checkpoint-seconds": checkpoint_seconds is not None,
+        },
     }
-    for name, given in about_vectors.items():
-        if given and vectors is None:
-            _refuse(f"{name} is about --vectors, which is not given")
-    for name in ("replay_passes", "replay_sample"):
-        if name in options and load is None and not config.replay_tokens:
-            _refuse(f"{option_name(name)} is about --replay-tokens, which is 0")
+    for needed, value in (("--vectors", vectors), ("--checkpoint", checkpoint)):
+        for name, given in only_with[needed].items():
+            if given and value is None:
+                _refuse(f"{name} is about {needed}, which is not given")
     if len({os.path.realpath(path) for path in outputs}) < len(outputs):
         _refuse("--vectors and --save name the same file")
-    sinks: list[Sink] = [] if vectors is None else [VectorsFile(vectors, format)]
-    for path in outputs:
-        check_output(path)
-        check_no_source(path, source)
-    reader = open_source(source)
-    model = Word2Vec(config) if load is None else _load_for_training(load, options)
-    progress = None if quiet else Progress(model, reader)
-    if progress is not None:
-        sinks = [Announced(sink, progress, f"writing {vectors}") for sink in sinks]
-    trainer = Trainer(
-        model,
-        reader,
-        sinks,
-        snapshot_every=vectors_every,
+    goes_on = checkpoint is not None and _has_checkpoint(checkpoint)
+    if load is not None and goes_on:
+        _refuse(f"{checkpoint} holds checkpoints to go on from: leave out --load")
+    run = Run(
+        sources=source,
+        follow=follow,
+        vectors=None if vectors is None else str(vectors),
+        format=format,
+        vectors_every=vectors_every,
         combine=combine,
         refresh=refresh,
-        release=save is None,
-        on_batch=None if progress is None else progress.update,
+        checkpoint_every=checkpoint_every,
+        checkpoint_seconds=checkpoint_seconds,
+        checkpoint_keep=checkpoint_keep,
     )
-    with _stopping(trainer) as received, progress or contextlib.nullcontext():
-        totals = trainer.run()
-        if save is not None:
-            if progress is not None:
-                progress.say(f"saving {save}")
-            model.save(save)
-    if not quiet:
-        with contextlib.suppress(OSError):
-            print(_summary(totals, model, received, outputs), file=sys.stderr, flush=True)
-    if as_json:
-        written = {"vectors": vectors, "save": save}
-        say_json(
-            asdict(totals)
-            | {"vocabulary": len(model.vocabulary)}
-            | {name: path and str(path) for name, path in written.items()}
-        )
+    # What is wrong with the command line is said before anything is made.
+    config = Config.from_options(options)
+    if load is None and not goes_on:
+        config = _new_config(options, refresh=refresh)
+    reader = open_reader(run, save)
+    with _checkpoints(checkpoint, run) as checkpoints:
+        start = None if checkpoints is None else checkpoints.load(workers=options.get("workers"))
+        if start is not None:
+            _check_options(start.model, options, start.path)
+        elif load is not None:
+            start = Checkpoint(_load_for_training(load, options))
+        else:
+            start = Checkpoint(Word2Vec(config))
+        execute(run, reader, start, checkpoints, save=save, quiet=quiet, as_json=as_json)
+
+
+@app.command(epilog=_examples("stream-w2v resume state/ --vectors vectors.bin"))
+def resume(
+    *,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What was given to train --checkpoint.")
+    ],
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Write the vectors there instead.")
+    ] = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where the broker is now, if it has moved."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Training threads from now on.")
+    ] = None,
+    checkpoint_every: CheckpointEveryOption = None,
+    checkpoint_seconds: CheckpointSecondsOption = None,
+    follow: FollowOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+    if not directory.is_dir():
+        _refuse(f"there is no directory {directory}")
+    if not _has_checkpoint(directory):
+        _refuse(f"{directory} holds no checkpoint: start with train SOURCE --checkpoint DIR")
+    with Checkpoints(directory) as checkpoints:
+        start = checkpoints.load(workers=workers)
+        assert start is not None
+        run = Run.from_dict(start.run)
+        if broker is not None:
+            run = replace(run, sources=_at_broker(run.sources, broker))
+        if vectors is not None:
+            run = replace(run, vectors=str(vectors), format=None)
+        if checkpoint_every is not None or checkpoint_seconds is not None:
+            run = replace(
+                run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
+            )
+        if follow is not None:
+            run = replace(run, follow=follow)
+        checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
+        execute(run, open_reader(run), start, checkpoints, quiet=quiet, as_json=as_json)
+
+
+def _has_checkpoint(directory: Path) -> bool:
+    return directory.is_dir() and bool(checkpoint_files(directory))
+
+
+def _checkpoints(
+    directory: Path | None, run: Run
+) -> contextlib.AbstractContextManager[Checkpoints | None]:
+    if directory is None:
+        return contextlib.nullcontext()
+    return Checkpoints(directory, run.checkpoint_keep, run=run.to_dict())
+
+
+def _at_broker(sources: Sequence[str], broker: str) -> list[str]:
+    """Return the sources with another broker's address."""
+    if not all(source.lower().startswith("kafka://") for source in sources):
+        _refuse("--broker is about Kafka, and this run reads something else")
+    return [urlsplit(source)._replace(netloc=broker).geturl() for source in sources]
+
+
+def _new_config(options: Mapping[str, Any], *, refresh: bool) -> Config:
+    """Return the options of a new model."""
+    if refresh:
+        options = {"refresh_contexts": SOME_CONTEXTS, **options}
+    config = Config.from_options(options)
+    for name in ("replay_passes", "replay_sample"):
+        if name in options and not config.replay_tokens:
+            _refuse(f"{option_name(name)} is about --replay-tokens, which is 0")
+    return config
 
 
 def _load_for_training(path: Path, options: Mapping[str, Any]) -> Word2Vec:
     model = _load(path, options.get("workers"))
     if not isinstance(model, Word2Vec):
         _refuse(f"{path} holds vectors only, which cannot be trained on: name a saved model")
+    _check_options(model, options, path)
+    return model
+
+
+def _check_options(model: Word2Vec, options: Mapping[str, Any], path: Path | None) -> None:
+    """Refuse options that a saved model contradicts."""
     if callable(model.config.text):
         _refuse(f"{path} cuts text into words by a Python function: go on with it in Python")
     for name, value in options.items():
@@ -264,66 +389,15 @@ def _load_for_training(path: Path, options: Mapping[str, Any]) -> Word2Vec:
                 f"{option_name(name)} {value} contradicts {path}, which has {name} {has}: "
                 "leave the option out, or train a new model"
             )
-    return model
-
-
-@contextlib.contextmanager
-def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
-    """Let the first SIGINT or SIGTERM stop the trainer, and a second one abort.
-
-    Yields
-    ------
-    list
-        The signals received.
-    """
-    received: list[signal.Signals] = []
-
-    def handle(number: int, _: object) -> None:
-        received.append(signal.Signals(number))
-        if len(received) > 1:
-            raise SystemExit(128 + number)
-        trainer.stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number in numbers:
-            # Who started us may have said that we are not to be interrupted (nohup, &).
-            if before[number] is not signal.SIG_IGN:
-                signal.signal(number, handle)
-        yield received
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
-
-
-def _summary(
-    totals: Totals, model: Word2Vec, received: Sequence[signal.Signals], outputs: Sequence[Path]
-) -> str:
-    stopped = f"stopped by {received[0].name}: " if received else ""
-    speed = short(totals.words / totals.seconds)
-    parts = [
-        f"{stopped}{totals.words:,} words of {totals.records:,} records "
-        f"in {totals.seconds:.1f} s ({speed} words/s)",
-        f"vocabulary {len(model.vocabulary):,}",
-    ]
-    notable = {
-        "invalid characters": totals.invalid,
-        "words too long": totals.oversize,
-        "words evicted": totals.evicted,
-        "waiting words forgotten": totals.forgotten,
-    }
-    parts += [f"{count:,} {what}" for what, count in notable.items() if count]
-    return "; ".join([*parts, f"wrote {' and '.join(map(str, outputs))}"])
 
 
 # The commands that read
 
 
 def _load(path: Path, workers: int | None = None) -> Word2Vec | KeyedVectors:
-    """Read a saved model or vectors, told by the content."""
+    """Read a saved model or vectors, told by the content; of a directory the newest checkpoint."""
     if path.is_dir():
-        _refuse(f"{path} is a directory: name a file of vectors or a saved model")
+        return load_checkpoint(path, text=str.split, workers=workers).model
     if kind_of(path) in (None, KIND):
         return KeyedVectors.load(path)
     # A model whose text was cut by a function needs one, but here no text is cut.
@@ -454,14 +528,17 @@ def info(
     facts: dict[str, Any]
     if isinstance(loaded, Word2Vec):
         facts = {
-            "kind": "model",
+            "kind": "checkpoint" if "positions" in loaded.metadata else "model",
             "words": len(loaded.vocabulary),
             "vector_size": loaded.config.vector_size,
             "waiting_words": loaded.vocabulary.candidates,
             "memory": {"now": memory_now(loaded), "bound": memory_bound(loaded.config)},
             "counters": loaded.counters,
             "config": loaded.config.to_dict(),
+            **loaded.metadata,
         }
+        if unread := dead_letters(loaded.metadata.get("positions", {})):
+            facts["unreadable_records"] = dict(unread)
     else:
         facts = {
             "kind": "vectors",

@@ -35,6 +35,11 @@ class RareContexts:
         if len(self.arrays.keys):
             forget_context_rows(self.arrays, gone)
 
+    def copy_from(self, other: RareContexts) -> None:
+        """Take the state of another one of the same size."""
+        for name in Contexts._fields:
+            getattr(self.arrays, name)[:] = getattr(other.arrays, name)
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the state as arrays. Equal states give equal arrays."""
         keys, rows, turns = self.arrays

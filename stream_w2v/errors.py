@@ -5,6 +5,7 @@
     ├── SourceNotFoundError    a named source does not exist                (the caller's to mend)
     ├── SourceError            a source exists but cannot be read           (the input's)
     ├── FormatError            a file is damaged, or not what it was given as
+    │   └── VersionError       a file was written by another version
     ├── StorageError           a file could not be written; the old one is intact
     ├── EmptyVocabularyError   there is no word to train, ask for or write
     ├── UnknownWordError       a word has no vector
@@ -33,6 +34,10 @@ class SourceError(StreamW2VError):
 
 class FormatError(StreamW2VError, ValueError):
     """A file of vectors or a saved model is damaged, or is something else."""
+
+
+class VersionError(FormatError):
+    """A file was written by a version of this library whose files this one does not read."""
 
 
 class StorageError(StreamW2VError):

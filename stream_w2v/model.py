@@ -14,7 +14,6 @@ from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.kernel.learn import COUNTERS
 from stream_w2v.learner import Learner
 from stream_w2v.noise import NoiseDistribution
-from stream_w2v.schedules import Schedule
 from stream_w2v.snapshot import DEFAULT_COMBINATION, take
 from stream_w2v.state import State
 from stream_w2v.storage import read_tensors, write_tensors
@@ -44,6 +43,13 @@ class Word2Vec:
     config
         The options; or give them by name: ``Word2Vec(vector_size=300)``. See :class:`Config`.
 
+    Attributes
+    ----------
+    config, schedule
+        The options, and what they say of learning rates.
+    metadata
+        What was kept in the file beside the model: see :meth:`save`.
+
     Raises
     ------
     ConfigError
@@ -72,8 +78,9 @@ class Word2Vec:
             msg = "give a config or options by name, not both"
             raise TypeError(msg)
         self.config = config
-        self.schedule = Schedule.from_config(config)
-        self._state = State(config, self.schedule)
+        self.metadata: Mapping[str, Any] = {}
+        self._state = State(config)
+        self.schedule = self._state.schedule
         self._learner = Learner(self._state)
         self._text = Text(config.text)
 
@@ -195,16 +202,26 @@ class Word2Vec:
         """
         return self._state.tensors()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         """Save the whole state: one verified file, written aside and renamed.
+
+        Parameters
+        ----------
+        path
+            The file.
+        metadata
+            What else to keep in it, JSON-serialisable: the ``metadata`` of the model that
+            :meth:`load` returns. Without it, the model's own.
 
         Raises
         ------
         StorageError
             If it cannot be written; a file that was there before is intact.
         """
+        kept = self.metadata if metadata is None else metadata
+        about = {"config": self.config.to_dict(), "metadata": dict(kept)}
         with self._learner.whole():
-            write_tensors(path, _KIND, _VERSION, self.tensors(), {"config": self.config.to_dict()})
+            write_tensors(path, _KIND, _VERSION, self.tensors(), about)
 
     @classmethod
     def load(
@@ -241,6 +258,7 @@ class Word2Vec:
                 options["workers"] = workers
             model = cls(Config.from_dict(options))
             model._state.restore(tensors)
+            model.metadata = dict(metadata.get("metadata", {}))
         except ConfigError:
             raise
         except (KeyError, TypeError, ValueError) as error:
@@ -248,7 +266,24 @@ class Word2Vec:
             raise FormatError(msg) from error
         return model
 
-    # Copying and pickling go through the same state: the arrays hold addresses of each other.
+    # Copying and pickling: the arrays hold addresses of each other.
+
+    def copy(self) -> Word2Vec:
+        """Return a model that goes on from here by itself. Others wait only while memory is copied.
+
+        Saving the copy in another thread is how to save without holding up training.
+        """
+        twin = Word2Vec(self.config)
+        twin.metadata = self.metadata
+        with self._learner.whole():
+            twin._state.copy_from(self._state)
+        return twin
+
+    def __copy__(self) -> Word2Vec:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Word2Vec:
+        return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
         with self._learner.whole():

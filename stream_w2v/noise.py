@@ -87,6 +87,12 @@ class NoiseDistribution:
             raise ValueError(msg)
         kernel.rebuild(self.arrays, counts, self.exponent)
 
+    def copy_from(self, other: NoiseDistribution) -> None:
+        """Take the table of another one with as many rows at most."""
+        size = int(other.arrays.state[0]["size"])
+        self.arrays.table[:size] = other.arrays.table[:size]
+        self.arrays.state[:] = other.arrays.state
+
     def tensors(self, rows_end: int) -> dict[str, NDArray[Any]]:
         """Return the state as arrays, views of the live ones."""
         return {

@@ -32,7 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from stream_w2v.errors import FormatError, SourceError, SourceNotFoundError, StorageError
+from stream_w2v.errors import (
+    FormatError,
+    SourceError,
+    SourceNotFoundError,
+    StorageError,
+    VersionError,
+)
 
 StrPath = str | os.PathLike[str]
 Tensors = Mapping[str, NDArray[Any]]
@@ -97,9 +103,13 @@ def atomic_write(path: StrPath) -> Iterator[BinaryIO]:
             with _replacing(Path(os.path.realpath(path))) as file:
                 yield file
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "write elsewhere")
-        msg = f"cannot write {os.fspath(path)}: {error.strerror or error}; {remedy}"
-        raise StorageError(msg) from error
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: StrPath, error: OSError) -> StorageError:
+    """Say why a path cannot be written, and what to do about it."""
+    remedy = _REMEDIES.get(error.errno or 0, "write elsewhere")
+    return StorageError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {remedy}")
 
 
 def _is_stream(path: StrPath) -> bool:
@@ -345,10 +355,13 @@ def _read_metadata(
         raise FormatError(msg)
     if int(number) > version:
         msg = f"{name} was written by a newer stream-w2v (format {number}); upgrade"
-        raise FormatError(msg)
+        raise VersionError(msg)
     if int(number) < version:
-        msg = f"{name} was written by an older stream-w2v (format {number}), and cannot be read"
-        raise FormatError(msg)
+        msg = (
+            f"{name} was written by an older stream-w2v (format {number}), and cannot be read: "
+            "go on with that version, or train anew"
+        )
+        raise VersionError(msg)
     return json.loads(metadata), json.loads(digests)
 
 

@@ -7,6 +7,7 @@ records are grouped into batches never changes what is learnt.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,11 +16,26 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_w2v.errors import SourceError
+
 if TYPE_CHECKING:
     from stream_w2v.vectors import KeyedVectors
 
 Positions = Mapping[str, Any]
-"""Where to go on, for each part of a source (a file, a partition): JSON-serialisable."""
+"""Where to go on, for each part of a source (a file, a partition): JSON-serialisable.
+
+A part whose records may be unreadable says how many it has left out so far, by reason: its value
+is a mapping, and ``dead`` one of its keys. So they are counted exactly once, like those learnt.
+"""
+
+
+def dead_letters(positions: Positions) -> Counter[str]:
+    """Return how many records were left out so far because they could not be read, by reason."""
+    total: Counter[str] = Counter()
+    for part in positions.values():
+        if isinstance(part, Mapping):
+            total.update(part.get("dead", {}))
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +75,25 @@ class Source(ABC):
         """Go on from these positions, as a batch reported them. Call before iterating.
 
         Parts that the positions do not name start where they would have without the call.
+
+        Raises
+        ------
+        SourceError
+            If that is not possible.
         """
         if positions:
             msg = f"{type(self).__name__} cannot go on from a saved position"
-            raise NotImplementedError(msg)
+            raise SourceError(msg)
 
     @abstractmethod
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order."""
 
     def commit(self, positions: Positions) -> None:  # noqa: B027 - a courtesy, not a duty
-        """Hear that everything before these positions is durable. A courtesy, never relied on."""
+        """Hear that everything before these positions is durable. A courtesy, never relied on.
+
+        It may be called while another thread iterates.
+        """
 
     def status(self) -> str:
         """Return where the source stands, in a few words for a progress line ("43 %")."""

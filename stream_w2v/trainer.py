@@ -10,12 +10,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from stream_w2v.errors import ConfigError, EmptyVocabularyError
+from stream_w2v.checkpoint import Checkpoints
+from stream_w2v.errors import ConfigError, EmptyVocabularyError, SourceError
 from stream_w2v.model import Word2Vec
 from stream_w2v.snapshot import DEFAULT_COMBINATION, check_snapshot
-from stream_w2v.stream import Batch, Positions, Sink, Source
+from stream_w2v.stream import Batch, Positions, Sink, Source, dead_letters
 from stream_w2v.text import TokenBlock
 from stream_w2v.workers import Workers
+
+_CHECKPOINT_SECONDS = 60.0
+"""How often there is a checkpoint unless told otherwise: what a crash costs in time."""
 
 _AHEAD = 3
 """Batches that are read and cut into words before they are needed, at most."""
@@ -33,6 +37,10 @@ class Totals:
         Whether it ended because of :meth:`Trainer.stop`, and not at the end of the source.
     records, words, kept, invalid, oversize, evicted, forgotten
         How far the model's counters of these names went up.
+    dead
+        Records that the source left out because they could not be read.
+    checkpoints, longest_pause
+        Checkpoints written, and for how many seconds at most training waited for one.
     """
 
     seconds: float
@@ -44,6 +52,9 @@ class Totals:
     oversize: int
     evicted: int
     forgotten: int
+    dead: int
+    checkpoints: int
+    longest_pause: float
 
 
 _COUNTED = ("records", "words", "kept", "invalid", "oversize", "evicted", "forgotten")
@@ -63,10 +74,17 @@ class Trainer:
         What learns.
     source
         Where the records come from; :meth:`run` closes it.
+    positions
+        Where the source is to go on, as a :class:`Checkpoint` of the model says.
     sinks
         Where snapshots go: one at the end of the run, which closes them.
     snapshot_every
         Seconds after which the sinks get a snapshot in between; training waits for them.
+    checkpoints
+        Where checkpoints go: one at the end of the run, whatever ends it in order. It stays open.
+    checkpoint_every, checkpoint_seconds
+        Records and seconds after which there is one in between; if neither is given, a minute. It
+        is written while training goes on.
     combine, refresh
         Of the snapshots: see :meth:`Word2Vec.snapshot`.
     release
@@ -83,8 +101,8 @@ class Trainer:
     Raises
     ------
     ConfigError
-        If ``snapshot_every`` is not positive, ``combine`` not known, or there is nothing to refresh
-        from.
+        If ``snapshot_every`` or another interval is not positive, ``combine`` not known, or there
+        is nothing to refresh from.
     """
 
     def __init__(
@@ -93,21 +111,39 @@ class Trainer:
         source: Source,
         sinks: Sequence[Sink] = (),
         *,
+        positions: Positions | None = None,
+        checkpoints: Checkpoints | None = None,
+        checkpoint_every: int | None = None,
+        checkpoint_seconds: float | None = None,
         snapshot_every: float | None = None,
         combine: str = DEFAULT_COMBINATION,
         refresh: bool = False,
         release: bool = False,
         on_batch: Callable[[], None] | None = None,
     ) -> None:
-        if snapshot_every is not None and not snapshot_every > 0:
-            msg = f"snapshot_every must be more than 0 seconds, not {snapshot_every}"
-            raise ConfigError(msg)
+        for name, interval in (
+            ("checkpoint_every", checkpoint_every),
+            ("checkpoint_seconds", checkpoint_seconds),
+            ("snapshot_every", snapshot_every),
+        ):
+            if interval is not None and not interval > 0:
+                msg = f"{name} must be more than 0, not {interval}"
+                raise ConfigError(msg)
         check_snapshot(model.config, combine, refresh)
         self.model = model
         self.source = source
         self.sinks = tuple(sinks)
-        self.positions: Positions = {}
-        self._snapshot_every = snapshot_every
+        self.positions: Positions = dict(positions or {})
+        self._checkpoints = checkpoints
+        if checkpoint_every is None and checkpoint_seconds is None:
+            checkpoint_seconds = _CHECKPOINT_SECONDS
+        self._checkpoint_due = _Due(model, checkpoint_seconds, checkpoint_every)
+        self._snapshot_due = _Due(model, snapshot_every)
+        # Of the newest checkpoint: the records learnt, and the positions after them.
+        self._saved: tuple[int, Positions] | None = None
+        if positions:
+            self._saved = (model.records, self.positions)
+        self._committed: Positions | None = None
         self._combine = combine
         self._refresh = refresh
         self._release = release
@@ -134,6 +170,8 @@ class Trainer:
         """
         begin = time.monotonic()
         before = self.model.counters
+        dead = dead_letters(self.positions).total()
+        self.source.seek(self.positions)
         feeder = threading.Thread(target=self._feed, name="stream-w2v feeder", daemon=True)
         feeder.start()
         with ExitStack() as cleaning:
@@ -142,14 +180,22 @@ class Trainer:
             cleaning.callback(feeder.join)
             cleaning.callback(self.source.close)
             cleaning.callback(self._end_feeder)
-            self._learn()
-            if len(self.model.vocabulary) == 0:
+            try:
+                self._learn()
+            except SourceError:
+                self._checkpoint(last=True)
+                raise
+            self._checkpoint(last=True)
+            if len(self.model.vocabulary) == 0 and not self._may_be_empty():
                 raise EmptyVocabularyError(self._why_empty())
             self._snapshot(last=self._release)
         after = self.model.counters
         return Totals(
             seconds=time.monotonic() - begin,
             stopped=self._stopped,
+            dead=dead_letters(self.positions).total() - dead,
+            checkpoints=self._checkpoints.written if self._checkpoints else 0,
+            longest_pause=self._checkpoints.longest_pause if self._checkpoints else 0.0,
             **{name: int(after[name] - before[name]) for name in _COUNTED},
         )
 
@@ -182,8 +228,6 @@ class Trainer:
         self._room.release()
 
     def _learn(self) -> None:
-        every = self._snapshot_every
-        due = math.inf if every is None else time.monotonic() + every
         positions = self.positions
         with Workers(self.model.learn_batch, self.model.config.workers) as workers:
             while not self._stopped:
@@ -197,17 +241,47 @@ class Trainer:
                 workers.put(ready.work)
                 self._room.release()
                 positions = ready.positions
-                now = time.monotonic()
-                if now >= due:
+                writing = self._checkpoints is not None and self._checkpoints.busy
+                checkpoint = self._checkpoint_due.now() and not writing
+                snapshot = self._snapshot_due.now()
+                if checkpoint or snapshot:
                     workers.finish()
                 if workers.idle:
                     self.positions = positions
-                if every is not None and now >= due:
+                if checkpoint:
+                    self._checkpoint()
+                if snapshot:
                     self._snapshot()
-                    due = time.monotonic() + every
+                    self._snapshot_due.again()
+                self._commit()
                 if self._on_batch is not None:
                     self._on_batch()
         self.positions = positions
+
+    def _checkpoint(self, *, last: bool = False) -> None:
+        """Write a checkpoint, unless all is as in the one before."""
+        if self._checkpoints is None:
+            return
+        place = (self.model.records, self.positions)
+        if place != self._saved:
+            write = self._checkpoints.save if last else self._checkpoints.start
+            write(self.model, self.positions)
+            self._saved = place
+        self._checkpoint_due.again()
+        if last:
+            self._checkpoints.finish()
+            self._commit()
+
+    def _commit(self) -> None:
+        """Tell the source what is durable."""
+        durable = self._checkpoints.durable if self._checkpoints else None
+        if durable is not None and durable is not self._committed:
+            self._committed = durable
+            self.source.commit(durable)
+
+    def _may_be_empty(self) -> bool:
+        """Whether nothing is missing if there is no word: it was only the beginning of a run."""
+        return self._stopped and not self.sinks and self._checkpoints is not None
 
     def _snapshot(self, *, last: bool = False) -> None:
         if self.sinks:
@@ -232,6 +306,28 @@ class Trainer:
             f"{nothing}: of the {words} words seen "
             f"none occurred {self.model.config.min_count} times; {remedy}"
         )
+
+
+class _Due:
+    """When something is to be done again: after so many seconds or records, or never."""
+
+    def __init__(
+        self, model: Word2Vec, seconds: float | None = None, records: int | None = None
+    ) -> None:
+        self._model = model
+        self._seconds = math.inf if seconds is None else seconds
+        self._records = math.inf if records is None else records
+        self.again()
+
+    def now(self) -> bool:
+        return (
+            time.monotonic() - self._time >= self._seconds
+            or self._model.records - self._at >= self._records
+        )
+
+    def again(self) -> None:
+        self._time = time.monotonic()
+        self._at = self._model.records
 
 
 @dataclass(frozen=True, slots=True)

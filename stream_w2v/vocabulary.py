@@ -259,6 +259,18 @@ class Vocabulary:
 
     # State.
 
+    def copy_from(self, other: Vocabulary) -> None:
+        """Take the state of another one with the same bounds."""
+        theirs = other.arrays
+        mine = self._allocate(len(theirs.table), len(theirs.words), len(theirs.candidate_hashes))
+        end = other.rows_end
+        mine.rows[:end] = theirs.rows[:end]
+        mine.free[:end] = theirs.free[:end]
+        mine.words[: other.words_end] = theirs.words[: other.words_end]
+        for name in ("table", "candidate_hashes", "candidate_counts", "state"):
+            getattr(mine, name)[:] = getattr(theirs, name)
+        self.arrays = mine
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the state as arrays. Equal states give equal arrays, whatever their history."""
         rows, free, words, _, hashes, counts, state = self.arrays

@@ -22,10 +22,11 @@ import numpy as np
 import pytest
 
 from stream_w2v import KeyedVectors, StreamW2VError, Word2Vec, output
+from stream_w2v.checkpoint import Checkpoints, checkpoint_files, load_checkpoint
 from stream_w2v.cli import main
 from stream_w2v.config import Config
 
-COMMANDS = ("train", "similar", "evaluate", "export", "info")
+COMMANDS = ("train", "resume", "similar", "evaluate", "export", "info")
 SMALL = ("--vector-size", "8", "--min-count", "2")
 PROGRAM = (sys.executable, "-m", "stream_w2v")
 
@@ -258,7 +259,8 @@ def test_train_json_is_one_object_on_standard_output(
     assert summary.pop("kept") <= 3600
     assert summary == {
         "stopped": False, "records": 300, "words": 3600, "invalid": 0, "oversize": 0,
-        "evicted": 0, "forgotten": 0, "vocabulary": 40, "vectors": str(vectors), "save": None,
+        "evicted": 0, "forgotten": 0, "dead": 0, "checkpoints": 0, "longest_pause": 0.0,
+        "vocabulary": 40, "vectors": str(vectors), "save": None, "checkpoint": None,
     }  # fmt: skip
 
 
@@ -272,6 +274,149 @@ def test_train_goes_on_with_a_saved_model(run: Run, files: Files, tmp_path: Path
     assert run("train", more, "--load", continued, "--window", "5", *save) == (0, "", "")
     run("train", files.corpus, more, *SMALL, "--save", both)
     assert continued.read_bytes() == both.read_bytes()
+
+
+# Checkpoints.
+
+
+def newest(directory: Path) -> Path:
+    """Return the newest checkpoint there."""
+    return checkpoint_files(directory)[0]
+
+
+def state_in(directory: Path) -> dict[str, bytes]:
+    """Return the state in the newest checkpoint there."""
+    tensors = load_checkpoint(directory).model.tensors()
+    return {name: tensor.tobytes() for name, tensor in tensors.items()}
+
+
+def test_train_goes_on_from_its_checkpoint(run: Run, tmp_path: Path) -> None:
+    """What was read is not read again; what was added to the file is, and only that."""
+    corpus, other = tmp_path / "c.txt", tmp_path / "other"
+    state, vectors = tmp_path / "state", tmp_path / "v.bin"
+    corpus.write_text(text(1))
+    train = ("train", corpus, "--checkpoint")
+    result = run(*train, state, *SMALL, "--checkpoint-every", "100")
+    assert result.code == 0
+    assert f"wrote {state}\n" in result.err
+    corpus.write_text(text(1) + text(2))
+    result = run(*train, state, *SMALL, "--vectors", vectors, "--json")
+    assert json.loads(result.out)["records"] == 300
+    assert len(KeyedVectors.load(vectors)) == 40
+    assert run(*train, other, *SMALL).code == 0
+    assert state_in(state) == state_in(other)
+    # Nothing is left to read, and that is no error.
+    assert json.loads(run(*train, state, "--json").out)["records"] == 0
+
+
+def test_resume_does_what_train_did(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source, the vectors and the cadence are in the checkpoint; each can be overridden."""
+    monkeypatch.chdir(tmp_path)
+    Path("c.txt").write_text(text(1))
+    vectors = ("--vectors", "v.tsv", "--combine", "input")
+    every = ("--checkpoint-every", "50", "--checkpoint-keep", "2")
+    assert run("train", "c.txt", *SMALL, *vectors, *every, "--checkpoint", "state").code == 0
+    Path("c.txt").write_text(text(1) + text(2))
+    Path("v.tsv").unlink()
+    result = run("resume", "state", "--json")
+    summary = json.loads(result.out)
+    assert (summary["records"], summary["vectors"]) == (300, "v.tsv")
+    expected = load_checkpoint("state").model.snapshot(combine="input")
+    assert np.array_equal(KeyedVectors.load("v.tsv").vectors, expected.vectors)
+    saved = load_checkpoint("state").run
+    assert (saved["checkpoint_every"], saved["checkpoint_keep"]) == (50, 2)
+    assert len(checkpoint_files("state")) == 2
+
+    assert run("resume", "state", "--vectors", "v.bin", "--workers", "2", "-q").code == 0
+    assert len(KeyedVectors.load("v.bin")) == 40
+    assert run("resume", "state", "--checkpoint-seconds", "9", "--no-follow", "-q").code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said = f"the run named c.txt in the directory {tmp_path}: resume it from there"
+    assert error_of(run("resume", "../state"), 2).startswith(said)
+
+
+def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_path: Path) -> None:
+    """Another option, another model to start from; and a directory is made only if all is well."""
+    state = tmp_path / "state"
+    train = ("train", files.corpus, "--checkpoint", state)
+    no = tmp_path / "no"
+    for arguments, said in [
+        (("train", no, "--checkpoint", state), f"{no} does not exist"),
+        ((*train, "--window", "0"), "window must be from 1"),
+        ((*train, "--follow"), "files are read to their end"),
+        (("resume", state), f"there is no directory {state}"),
+        (("resume", tmp_path), f"{tmp_path} holds no checkpoint: start with train SOURCE"),
+    ]:
+        assert error_of(run(*arguments), 2).startswith(said)
+    assert names_in(tmp_path) == []
+    assert run(*train, *SMALL, "-q").code == 0
+    for arguments, said in [
+        ((*train, "--vector-size", "9"), "--vector-size 9 contradicts "),
+        ((*train, "--load", files.model), f"{state} holds checkpoints to go on from: leave out"),
+        (("resume", state, "--broker", "localhost:9092"), "--broker is about Kafka, and this run"),
+    ]:
+        assert error_of(run(*arguments), 2).startswith(said)
+
+
+def test_a_directory_that_another_trainer_uses_is_refused(
+    run: Run, files: Files, tmp_path: Path
+) -> None:
+    """Two would overwrite each other's checkpoints."""
+    with Checkpoints(tmp_path):
+        result = run("train", files.corpus, *SMALL, "--checkpoint", tmp_path)
+    assert error_of(result, 1).startswith(f"process {os.getpid()} trains into {tmp_path} already")
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(run: Run, tmp_path: Path) -> None:
+    """The warning is one line; the result is as if nothing had been damaged."""
+    corpus, state, other = tmp_path / "c.txt", tmp_path / "state", tmp_path / "other"
+    for content in (text(1), text(1) + text(2)):
+        corpus.write_text(content)
+        assert run("train", corpus, *SMALL, "--checkpoint", state, "-q").code == 0
+    assert run("train", corpus, *SMALL, "--checkpoint", other, "-q").code == 0
+    damaged = newest(state)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    result = run("resume", state, "-q")
+    assert result.code == 0
+    assert result.err.startswith(f"stream-w2v: warning: {damaged} is damaged")
+    assert result.err.count("\n") == 1
+    assert state_in(state) == state_in(other)
+
+
+def test_every_command_takes_checkpoints(run: Run, files: Files, tmp_path: Path) -> None:
+    """A directory of them, or one of them."""
+    state = tmp_path / "state"
+    assert run("train", files.corpus, *SMALL, "--checkpoint", state, "-q").code == 0
+    for place in (state, newest(state)):
+        assert run("similar", place, "a0", "-n", "3").out.count("\n") == 3
+        assert run("export", place, tmp_path / "v.txt").code == 0
+        facts = json.loads(run("info", place, "--json").out)
+        assert facts["kind"] == "checkpoint"
+        assert facts["positions"] == {str(files.corpus): files.corpus.stat().st_size}
+        assert facts["run"]["sources"] == [str(files.corpus)]
+        assert "positions" in run("info", place).out
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(files: Files, tmp_path: Path) -> None:
+    """SIGTERM ends with a checkpoint and code 0."""
+    corpus = tmp_path / "long.txt"
+    corpus.write_text(text(1, 100_000))
+    directories = [tmp_path / "stopped", tmp_path / "alone"]
+    train = [*PROGRAM, "train", corpus, *SMALL, "--vector-size", "64", "--quiet", "--checkpoint"]
+    with subprocess.Popen([*train, directories[0], "--checkpoint-seconds", "0.1"]) as process:
+        while not (directories[0].is_dir() and checkpoint_files(directories[0])):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    subprocess.run([*PROGRAM, "resume", directories[0], "--quiet"], check=True)
+    subprocess.run([*train, directories[1]], check=True)
+    assert state_in(directories[0]) == state_in(directories[1])
+
+
+# Standard input and output.
 
 
 def test_train_reads_standard_input_and_writes_standard_output(files: Files) -> None:
@@ -299,7 +444,18 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{corpus}"], "nothing would be kept: give --vectors OUT or --save MODEL"),
+        (
+            ["{corpus}"],
+            "nothing would be kept: give --vectors OUT, --save MODEL or --checkpoint DIR",
+        ),
+        (
+            ["{corpus}", "--save", "m", "--checkpoint-every", "5"],
+            "--checkpoint-every is about --checkpoint, which is not given",
+        ),
+        (
+            ["{corpus}", "--save", "m", "--checkpoint-seconds", "5"],
+            "--checkpoint-seconds is about --checkpoint, which is not given",
+        ),
         (
             ["{corpus}", "--save", "m", "--format", "tsv"],
             "--format is about --vectors, which is not given",
@@ -660,7 +816,7 @@ def test_what_cannot_be_read_is_one_line(run: Run, files: Files, tmp_path: Path)
         ((damaged, "a0"), 1, f"{damaged} is damaged: the tensor "),
         ((random, "a0"), 1, f"{random} holds no vectors that can be read: expected "),
         ((tmp_path / "no", "a0"), 2, f"there is no file {tmp_path / 'no'}"),
-        ((tmp_path, "a0"), 2, f"{tmp_path} is a directory: name a file of vectors or a "),
+        ((tmp_path, "a0"), 2, f"there is no checkpoint in {tmp_path}"),
     ]:
         assert error_of(run("similar", *arguments), code).startswith(message)
 

@@ -1,0 +1,198 @@
+"""One run of the command: a model over a source, into the files that were asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from stream_w2v.checkpoint import Checkpoint, Checkpoints
+from stream_w2v.connectors import open_source
+from stream_w2v.errors import ConfigError, FormatError
+from stream_w2v.formats import format_of
+from stream_w2v.model import Word2Vec
+from stream_w2v.output import check_no_source, check_output, say_json
+from stream_w2v.progress import Announced, Progress, short
+from stream_w2v.snapshot import DEFAULT_COMBINATION
+from stream_w2v.stream import Sink, Source
+from stream_w2v.trainer import Totals, Trainer
+from stream_w2v.vectors import VectorsFile
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run does beside learning. Its checkpoints keep it, for ``resume`` to do the same.
+
+    Attributes
+    ----------
+    sources, follow
+        What to read, as the user named it; and whether to wait for more at its end, None for what
+        is usual there.
+    vectors, format, vectors_every, combine, refresh
+        Where vectors go, and how.
+    checkpoint_every, checkpoint_seconds, checkpoint_keep
+        How often there is a checkpoint, in records and in seconds, and how many are kept.
+    """
+
+    sources: Sequence[str]
+    follow: bool | None = None
+    vectors: str | None = None
+    format: str | None = None
+    vectors_every: float | None = None
+    combine: str = DEFAULT_COMBINATION
+    refresh: bool = False
+    checkpoint_every: int | None = None
+    checkpoint_seconds: float | None = None
+    checkpoint_keep: int = 3
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-serialisable values, with the directory that its paths are from."""
+        return {**asdict(self), "directory": os.getcwd()}  # noqa: PTH109
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Run:
+        """Build it from what :meth:`to_dict` returned, in the same directory.
+
+        Raises
+        ------
+        FormatError
+            If it is not such a mapping: the program that wrote the checkpoint was not the command.
+        ConfigError
+            If it names relative paths, and the directory is another one.
+        """
+        values = dict(values)
+        directory = values.pop("directory", "")
+        if not values or not set(values) <= {field.name for field in fields(cls)}:
+            msg = "the checkpoint does not say what was read: go on with train --checkpoint"
+            raise FormatError(msg)
+        run = cls(**values)
+        paths = [*run.sources, *([run.vectors] if run.vectors else [])]
+        relative = [path for path in paths if _is_relative(path)]
+        if relative and directory != os.getcwd():  # noqa: PTH109
+            msg = f"the run named {relative[0]} in the directory {directory}: resume it from there"
+            raise ConfigError(msg)
+        return run
+
+
+def _is_relative(path: str) -> bool:
+    return (
+        path != "-" and not path.startswith("/") and re.match(r"[A-Za-z][\w+.-]*://", path) is None
+    )
+
+
+def open_reader(run: Run, save: Path | None = None) -> Source:
+    """Make the source of a run, once it is sure that its outputs can be written."""
+    for path in (run.vectors and Path(run.vectors), save):
+        if path:
+            check_output(path)
+            check_no_source(path, run.sources)
+    if run.vectors:
+        format_of(run.vectors, run.format)
+    options = {} if run.follow is None else {"follow": run.follow}
+    return open_source(run.sources, **options)
+
+
+def execute(
+    run: Run,
+    reader: Source,
+    start: Checkpoint,
+    checkpoints: Checkpoints | None,
+    *,
+    save: Path | None = None,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Train as a run says, show how it goes, and say what came of it."""
+    model = start.model
+    sinks: list[Sink] = [VectorsFile(run.vectors, run.format)] if run.vectors else []
+    progress = None if quiet else Progress(model, reader)
+    if progress is not None:
+        sinks = [Announced(sink, progress, f"writing {run.vectors}") for sink in sinks]
+    trainer = Trainer(
+        model,
+        reader,
+        sinks,
+        positions=start.positions,
+        checkpoints=checkpoints,
+        checkpoint_every=run.checkpoint_every,
+        checkpoint_seconds=run.checkpoint_seconds,
+        snapshot_every=run.vectors_every,
+        combine=run.combine,
+        refresh=run.refresh,
+        release=save is None,
+        on_batch=None if progress is None else progress.update,
+    )
+    with _stopping(trainer) as received, progress or contextlib.nullcontext():
+        totals = trainer.run()
+        if save is not None:
+            if progress is not None:
+                progress.say(f"saving {save}")
+            model.save(save)
+    paths = {
+        "vectors": run.vectors,
+        "save": save and str(save),
+        "checkpoint": checkpoints and str(checkpoints.directory),
+    }
+    if not quiet:
+        with contextlib.suppress(OSError):
+            written = [path for path in paths.values() if path]
+            print(_summary(totals, model, received, written), file=sys.stderr, flush=True)
+    if as_json:
+        say_json(asdict(totals) | {"vocabulary": len(model.vocabulary)} | paths)
+
+
+@contextlib.contextmanager
+def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
+    """Let the first SIGINT or SIGTERM stop the trainer, and a second one abort.
+
+    Yields
+    ------
+    list
+        The signals received.
+    """
+    received: list[signal.Signals] = []
+
+    def handle(number: int, _: object) -> None:
+        received.append(signal.Signals(number))
+        if len(received) > 1:
+            raise SystemExit(128 + number)
+        trainer.stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            # Who started us may have said that we are not to be interrupted (nohup, &).
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, handle)
+        yield received
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+def _summary(
+    totals: Totals, model: Word2Vec, received: Sequence[signal.Signals], written: Sequence[str]
+) -> str:
+    stopped = f"stopped by {received[0].name}: " if received else ""
+    speed = short(totals.words / totals.seconds)
+    parts = [
+        f"{stopped}{totals.words:,} words of {totals.records:,} records "
+        f"in {totals.seconds:.1f} s ({speed} words/s)",
+        f"vocabulary {len(model.vocabulary):,}",
+    ]
+    notable = {
+        "invalid characters": totals.invalid,
+        "words too long": totals.oversize,
+        "words evicted": totals.evicted,
+        "waiting words forgotten": totals.forgotten,
+        "unreadable records left out": totals.dead,
+    }
+    parts += [f"{count:,} {what}" for what, count in notable.items() if count]
+    return "; ".join([*parts, f"wrote {' and '.join(written)}"])
