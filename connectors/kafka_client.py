@@ -1,0 +1,93 @@
+"""What a Kafka source needs of a client library, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from stream_w2v.connectors.dead_letters import DeadLetter
+
+
+class Part(NamedTuple):
+    """A partition."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"kafka://{self.topic}/{self.partition}"
+
+
+class Fetched(NamedTuple):
+    """What came of a partition.
+
+    Attributes
+    ----------
+    part
+        The partition.
+    messages
+        Offsets and values in order; a value may be None.
+    next_offset
+        Where to go on: beyond the messages, and what else there is in the log beside messages.
+    """
+
+    part: Part
+    messages: list[tuple[int, bytes | None]]
+    next_offset: int | None
+
+
+class SilentError(Exception):
+    """No broker answered; it may do so later."""
+
+
+class RefusedError(Exception):
+    """A broker answered, and will not do what was asked for."""
+
+
+class LostError(Exception):
+    """There is no such offset in the log (any more)."""
+
+
+class Letters(Protocol):
+    """Takes dead letters, and has them safe when a call returns."""
+
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """Take some."""
+
+
+class Client(Protocol):
+    """A consumer of assigned partitions, used from one thread at a time.
+
+    Every method may raise :class:`SilentError` and :class:`RefusedError`, and ``poll``
+    :class:`LostError`.
+    """
+
+    def topics(self) -> set[str]:
+        """Ask for the names of all topics."""
+
+    def partitions(self, topic: str) -> set[int]:
+        """Return the partitions of a topic, as last heard; empty if there is no such topic."""
+
+    def first_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+        """Ask for the offset of each partition's first message."""
+
+    def end_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+        """Ask for the offset after each partition's last message that may be read."""
+
+    def offsets_at(self, parts: Iterable[Part], milliseconds: int) -> dict[Part, int | None]:
+        """Ask for the offset of the first message of that time or later; None if there is none."""
+
+    def assign(self, offsets: Mapping[Part, int]) -> None:
+        """Read these partitions from these offsets on, and no others."""
+
+    def poll(self, seconds: float) -> list[Fetched]:
+        """Wait so long for messages; also says how far partitions without messages have come."""
+
+    def commit(self, offsets: Mapping[Part, int]) -> None:
+        """Tell the group how far it has come."""
+
+    def producer(self, topic: str, options: Mapping[str, Any]) -> Letters:
+        """Make what writes dead letters to a topic."""
+
+    def close(self) -> None:
+        """Hang up, here and in what :meth:`producer` made."""

@@ -1,0 +1,236 @@
+"""Kafka by way of kafka-python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import (
+    AuthorizationError,
+    KafkaConfigurationError,
+    KafkaError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from stream_w2v.connectors.dead_letters import DeadLetter
+from stream_w2v.connectors.kafka_client import (
+    Fetched,
+    Letters,
+    LostError,
+    Part,
+    RefusedError,
+    SilentError,
+)
+from stream_w2v.errors import ConfigError
+
+_MANY = 5000
+"""Messages of one poll, at most."""
+
+_ANSWER_MS = 3000
+"""How long an answer may take, before the broker counts as silent."""
+
+_OURS = {
+    "bootstrap_servers", "group_id", "isolation_level", "auto_offset_reset", "enable_auto_commit",
+    "key_deserializer", "value_deserializer", "max_poll_records", "allow_auto_create_topics",
+}  # fmt: skip
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise _translated(error) from error
+
+
+def _translated(error: KafkaError) -> Exception:
+    if isinstance(error, OffsetOutOfRangeError | LogTruncationError):
+        return LostError(str(error))
+    if error.retriable and not isinstance(error, AuthorizationError):
+        return SilentError(str(error))
+    return RefusedError(f"{type(error).__name__.removesuffix('Error')}: {error}")
+
+
+def options_of(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn options, whose values may be text, into what the client takes.
+
+    Raises
+    ------
+    ConfigError
+        If the client has no such option, or not with such a value.
+    """
+    known = KafkaConsumer.DEFAULT_CONFIG
+    options = {}
+    for name, value in names.items():
+        if name not in known or name in _OURS:
+            msg = f"the Kafka source has no option {name}"
+            raise ConfigError(msg)
+        options[name] = _typed(name, value, known[name])
+    return options
+
+
+def _typed(name: str, value: Any, example: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if isinstance(example, bool):
+        if value.lower() not in ("true", "false"):
+            msg = f"{name} must be true or false, not {value}"
+            raise ConfigError(msg)
+        return value.lower() == "true"
+    if isinstance(example, int | float):
+        try:
+            return type(example)(value)
+        except ValueError as error:
+            msg = f"{name} must be a number, not {value}"
+            raise ConfigError(msg) from error
+    return value
+
+
+class Client:
+    """A consumer of assigned partitions. Everything is done from one thread at a time."""
+
+    def __init__(
+        self, servers: list[str], group: str | None, isolation: str, options: Mapping[str, Any]
+    ) -> None:
+        self._servers = servers
+        self._letters: _LettersTopic | None = None
+        try:
+            self._consumer = KafkaConsumer(
+                **{
+                    # What is new about topics and partitions, soon enough for people.
+                    "metadata_max_age_ms": 5000,
+                    "request_timeout_ms": 10_000,
+                    "bootstrap_timeout_ms": 10_000,
+                    "reconnect_backoff_max_ms": 2000,
+                    **options_of(options),
+                },
+                bootstrap_servers=servers,
+                group_id=group,
+                isolation_level=isolation,
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+                max_poll_records=_MANY,
+                allow_auto_create_topics=False,
+            )
+        except (KafkaConfigurationError, AssertionError, TypeError, ValueError) as error:
+            msg = f"these options of the Kafka source do not go together: {error}"
+            raise ConfigError(msg) from error
+        except OSError as error:
+            # A file of certificates, for example.
+            msg = f"the Kafka source cannot read what an option names: {error}"
+            raise ConfigError(msg) from error
+        except KafkaError as error:
+            raise _translated(error) from error
+
+    def topics(self) -> set[str]:
+        """Ask for the names of all topics."""
+        with _translating():
+            return set(self._consumer.topics())
+
+    def partitions(self, topic: str) -> set[int]:
+        """Return the partitions of a topic, as last heard; empty if there is no such topic."""
+        with _translating():
+            return set(self._consumer.partitions_for_topic(topic) or ())
+
+    def first_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+        """Ask for the offset of each partition's first message."""
+        with _translating():
+            found = self._consumer.beginning_offsets(
+                [TopicPartition(*part) for part in parts], timeout_ms=_ANSWER_MS
+            )
+            return {Part(*part): offset for part, offset in found.items()}
+
+    def end_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+        """Ask for the offset after each partition's last message."""
+        with _translating():
+            found = self._consumer.end_offsets(
+                [TopicPartition(*part) for part in parts], timeout_ms=_ANSWER_MS
+            )
+            return {Part(*part): offset for part, offset in found.items()}
+
+    def offsets_at(self, parts: Iterable[Part], milliseconds: int) -> dict[Part, int | None]:
+        """Ask for the offset of the first message of that time or later; None if there is none."""
+        with _translating():
+            times = {TopicPartition(*part): milliseconds for part in parts}
+            found = self._consumer.offsets_for_times(times, timeout_ms=_ANSWER_MS)
+            return {
+                Part(*part): None if place is None or place.offset < 0 else place.offset
+                for part, place in found.items()
+            }
+
+    def assign(self, offsets: Mapping[Part, int]) -> None:
+        """Read these partitions from these offsets on, and no others."""
+        self._consumer.assign([TopicPartition(*part) for part in offsets])
+        for part, offset in offsets.items():
+            self._consumer.seek(TopicPartition(*part), offset)
+
+    def poll(self, seconds: float) -> list[Fetched]:
+        """Wait so long for messages; also says how far partitions without messages have come."""
+        with _translating():
+            found = self._consumer.poll(timeout_ms=int(1000 * seconds))
+            return [
+                Fetched(
+                    Part(*part),
+                    [(message.offset, message.value) for message in found.get(part, ())],
+                    self._consumer.position(part, timeout_ms=0),
+                )
+                for part in self._consumer.assignment()
+            ]
+
+    def commit(self, offsets: Mapping[Part, int]) -> None:
+        """Tell the group how far it has come."""
+        with _translating():
+            self._consumer.commit(
+                {
+                    TopicPartition(*part): OffsetAndMetadata(offset, "", -1)
+                    for part, offset in offsets.items()
+                },
+                timeout_ms=_ANSWER_MS,
+            )
+
+    def producer(self, topic: str, options: Mapping[str, Any]) -> Letters:
+        """Make what writes dead letters to a topic."""
+        known = KafkaProducer.DEFAULT_CONFIG
+        shared = {name: value for name, value in options_of(options).items() if name in known}
+        self._letters = _LettersTopic(
+            topic, KafkaProducer(**shared, bootstrap_servers=self._servers, acks="all")
+        )
+        return self._letters
+
+    def close(self) -> None:
+        """Hang up, here and in what :meth:`producer` made."""
+        self._consumer.close(autocommit=False, timeout_ms=1000)
+        if self._letters is not None:
+            self._letters.close()
+
+
+class _LettersTopic:
+    def __init__(self, topic: str, producer: KafkaProducer) -> None:
+        self._topic = topic
+        self._producer = producer
+
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """Send some, and wait until the brokers have them."""
+        with _translating():
+            sent = [
+                self._producer.send(
+                    self._topic,
+                    letter.value,
+                    headers=[
+                        ("part", letter.part.encode()),
+                        ("offset", str(letter.offset).encode()),
+                        ("reason", letter.reason.encode()),
+                    ],
+                )
+                for letter in letters
+            ]
+            self._producer.flush()
+            for one in sent:
+                one.get(0)
+
+    def close(self) -> None:
+        self._producer.close(timeout=1)
