@@ -80,7 +80,8 @@ class KafkaSource(Source):
     dead_letters
         Where to keep messages that are not learnt, beside counting them: the path of a file to
         append them to, as JSON lines, or ``topic:NAME`` for a topic at the same brokers, with the
-        reason and where each was in the headers. After a crash some may be there twice.
+        reason and where each was in the headers (of long ones the first 512 KiB). After a crash
+        some may be there twice.
     client
         ``kafka-python``.
     **options
@@ -208,9 +209,11 @@ class KafkaSource(Source):
             try:
                 if not self._begun:
                     self._begin()
-                    yield self._batch([])
+                    yield self._batch([])[0]
                 while not (self._closed or self._is_over()):
-                    yield self._batch(self._fetch())
+                    batch, letters = self._batch(self._fetch())
+                    if self._keep(letters):
+                        yield batch
             except RefusedError as error:
                 msg = f"Kafka at {self._servers} refuses: {error}"
                 raise SourceError(msg) from error
@@ -252,7 +255,10 @@ class KafkaSource(Source):
             client: Client = kafka_python.Client(servers, self._group, isolation, options)
             known = client.topics()
         except SilentError as error:
-            msg = f"no Kafka broker answers at {self._servers}: {error}"
+            msg = (
+                f"no Kafka broker answers at {self._servers}, or not with these security options: "
+                f"{error}"
+            )
             raise SourceError(msg) from error
         except RefusedError as error:
             msg = f"Kafka at {self._servers} refuses: {error}"
@@ -269,6 +275,8 @@ class KafkaSource(Source):
         while True:
             try:
                 self._resume(self._known_parts())
+                self._skip_lost()
+                self._client.assign(self._offsets)
                 if not self._follow:
                     self._ends = self._client.end_offsets(self._offsets)
                 break
@@ -294,13 +302,11 @@ class KafkaSource(Source):
             # What appears while (or since) others are read is new altogether.
             known = {part.topic for part in self._offsets}
             late = {part for part in new if self._begun or part.topic in known}
-            self._offsets |= self._client.first_offsets(late) if late else {}
+            self._offsets |= self._client.first_offsets(late)
             self._offsets |= self._start_offsets(new - late)
         self._client.assign(self._offsets)
 
     def _start_offsets(self, parts: set[Part]) -> dict[Part, int]:
-        if not parts:
-            return {}
         if self._start == "earliest":
             return self._client.first_offsets(parts)
         ends = self._client.end_offsets(parts)
@@ -326,7 +332,7 @@ class KafkaSource(Source):
         except SilentError as error:
             self._wait(error)
         except LostError as error:
-            self._skip(error)
+            self._skip_lost(error)
         # Whatever the client has fetched and not handed over is fetched again.
         self._client.assign(self._offsets)
         return []
@@ -341,7 +347,7 @@ class KafkaSource(Source):
         self._missed_since = None
         if parts - set(self._offsets):
             self._resume(parts)
-        ends = self._client.end_offsets(parts) if parts else {}
+        ends = self._client.end_offsets(parts)
         self._lag = sum(max(0, end - self._offsets[part]) for part, end in ends.items())
         self._heard()
 
@@ -366,7 +372,7 @@ class KafkaSource(Source):
             self._silent_since = None
             _log.warning("a Kafka broker answers again at %s, after %.0f s", self._servers, seconds)
 
-    def _skip(self, error: LostError) -> None:
+    def _skip_lost(self, error: LostError | None = None) -> None:
         """Go on behind messages that were deleted before they were read, if that is allowed."""
         first = self._client.first_offsets(self._offsets)
         ends = self._client.end_offsets(self._offsets)
@@ -384,7 +390,7 @@ class KafkaSource(Source):
             _log.warning("%s; going on with offset %d", what, first[part])
             self._offsets[part] = first[part]
 
-    def _batch(self, fetched: list[Fetched]) -> Batch:
+    def _batch(self, fetched: list[Fetched]) -> tuple[Batch, list[DeadLetter]]:
         """Make one batch of messages, and count those that are not learnt."""
         texts: list[bytes] = []
         letters: list[DeadLetter] = []
@@ -399,10 +405,23 @@ class KafkaSource(Source):
                 self._offsets[part] = offset + 1
             if next_offset is not None:
                 self._offsets[part] = max(self._offsets[part], next_offset)
-        if letters and self._letters is not None:
-            self._letters.write(letters)
         ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
-        return Batch(b"".join(texts), ends, self._positions())
+        return Batch(b"".join(texts), ends, self._positions()), letters
+
+    def _keep(self, letters: list[DeadLetter]) -> bool:
+        """Put dead letters where they are to be; return whether that was possible before the end.
+
+        A batch is not handed over before its dead letters are safe.
+        """
+        while letters and self._letters is not None:
+            try:
+                self._letters.write(letters)
+                break
+            except SilentError as error:
+                self._wait(error)
+                if self._closed:
+                    return False
+        return True
 
     def _positions(self) -> dict[str, Any]:
         return self._others | {

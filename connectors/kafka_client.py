@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from stream_w2v.connectors.dead_letters import DeadLetter
@@ -68,13 +68,13 @@ class Client(Protocol):
     def partitions(self, topic: str) -> set[int]:
         """Return the partitions of a topic, as last heard; empty if there is no such topic."""
 
-    def first_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+    def first_offsets(self, parts: Collection[Part]) -> dict[Part, int]:
         """Ask for the offset of each partition's first message."""
 
-    def end_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+    def end_offsets(self, parts: Collection[Part]) -> dict[Part, int]:
         """Ask for the offset after each partition's last message that may be read."""
 
-    def offsets_at(self, parts: Iterable[Part], milliseconds: int) -> dict[Part, int | None]:
+    def offsets_at(self, parts: Collection[Part], milliseconds: int) -> dict[Part, int | None]:
         """Ask for the offset of the first message of that time or later; None if there is none."""
 
     def assign(self, offsets: Mapping[Part, int]) -> None:

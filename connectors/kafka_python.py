@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -13,6 +15,7 @@ from kafka.errors import (
     KafkaError,
     LogTruncationError,
     OffsetOutOfRangeError,
+    RetriableError,
 )
 from kafka.structs import OffsetAndMetadata
 
@@ -32,6 +35,11 @@ _MANY = 5000
 
 _ANSWER_MS = 3000
 """How long an answer may take, before the broker counts as silent."""
+
+_LONGEST_LETTER = 1 << 19
+"""Of a longer message the beginning is kept in a topic, which may not take more."""
+
+_SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 _OURS = {
     "bootstrap_servers", "group_id", "isolation_level", "auto_offset_reset", "enable_auto_commit",
@@ -70,6 +78,18 @@ def options_of(names: Mapping[str, Any]) -> dict[str, Any]:
             msg = f"the Kafka source has no option {name}"
             raise ConfigError(msg)
         options[name] = _typed(name, value, known[name])
+        # The client would try to connect without it, again and again.
+        if name.startswith("ssl_") and name.endswith("file") and not Path(value).is_file():
+            msg = f"{name}: there is no file {value}"
+            raise ConfigError(msg)
+    security = options.get("security_protocol", "PLAINTEXT")
+    if security not in _SECURITY:
+        # The client would take it for PLAINTEXT.
+        msg = f"security_protocol must be one of {', '.join(_SECURITY)}, not {security}"
+        raise ConfigError(msg)
+    if security.startswith("SASL") and "sasl_mechanism" not in options:
+        msg = f"security_protocol {security} needs a sasl_mechanism"
+        raise ConfigError(msg)
     return options
 
 
@@ -90,6 +110,18 @@ def _typed(name: str, value: Any, example: Any) -> Any:
     return value
 
 
+class _LastWords(logging.Handler):
+    """Keeps the last reason for which a connection failed."""
+
+    last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for error in record.args if isinstance(record.args, tuple) else ():
+            # That there was no time, or no connection in the end, says less.
+            if isinstance(error, Exception) and not isinstance(error, RetriableError):
+                self.last = str(error)
+
+
 class Client:
     """A consumer of assigned partitions. Everything is done from one thread at a time."""
 
@@ -98,6 +130,9 @@ class Client:
     ) -> None:
         self._servers = servers
         self._letters: _LettersTopic | None = None
+        # Why it cannot connect the client says in its log only.
+        log, said = logging.getLogger("kafka"), _LastWords(logging.WARNING)
+        log.addHandler(said)
         try:
             self._consumer = KafkaConsumer(
                 **{
@@ -119,12 +154,10 @@ class Client:
         except (KafkaConfigurationError, AssertionError, TypeError, ValueError) as error:
             msg = f"these options of the Kafka source do not go together: {error}"
             raise ConfigError(msg) from error
-        except OSError as error:
-            # A file of certificates, for example.
-            msg = f"the Kafka source cannot read what an option names: {error}"
-            raise ConfigError(msg) from error
         except KafkaError as error:
-            raise _translated(error) from error
+            raise SilentError(said.last or str(error)) from error
+        finally:
+            log.removeHandler(said)
 
     def topics(self) -> set[str]:
         """Ask for the names of all topics."""
@@ -136,24 +169,30 @@ class Client:
         with _translating():
             return set(self._consumer.partitions_for_topic(topic) or ())
 
-    def first_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+    def first_offsets(self, parts: Collection[Part]) -> dict[Part, int]:
         """Ask for the offset of each partition's first message."""
+        if not parts:
+            return {}
         with _translating():
             found = self._consumer.beginning_offsets(
                 [TopicPartition(*part) for part in parts], timeout_ms=_ANSWER_MS
             )
             return {Part(*part): offset for part, offset in found.items()}
 
-    def end_offsets(self, parts: Iterable[Part]) -> dict[Part, int]:
+    def end_offsets(self, parts: Collection[Part]) -> dict[Part, int]:
         """Ask for the offset after each partition's last message."""
+        if not parts:
+            return {}
         with _translating():
             found = self._consumer.end_offsets(
                 [TopicPartition(*part) for part in parts], timeout_ms=_ANSWER_MS
             )
             return {Part(*part): offset for part, offset in found.items()}
 
-    def offsets_at(self, parts: Iterable[Part], milliseconds: int) -> dict[Part, int | None]:
+    def offsets_at(self, parts: Collection[Part], milliseconds: int) -> dict[Part, int | None]:
         """Ask for the offset of the first message of that time or later; None if there is none."""
+        if not parts:
+            return {}
         with _translating():
             times = {TopicPartition(*part): milliseconds for part in parts}
             found = self._consumer.offsets_for_times(times, timeout_ms=_ANSWER_MS)
@@ -219,7 +258,8 @@ class _LettersTopic:
             sent = [
                 self._producer.send(
                     self._topic,
-                    letter.value,
+                    letter.value and letter.value[:_LONGEST_LETTER],
+                    key=f"{letter.part}@{letter.offset}".encode(),
                     headers=[
                         ("part", letter.part.encode()),
                         ("offset", str(letter.offset).encode()),

@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 
 VERSION = "4.1.0"
@@ -84,14 +85,23 @@ class Broker:
     port
         Where it listens.
     settings
-        More of Kafka's properties, which override ours.
+        More of Kafka's properties, which override ours; ``{controller}`` is its port.
+    client
+        Options that a client needs to be let in.
     """
 
-    def __init__(self, folder: Path, port: int = 0, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        settings: Mapping[str, str] | None = None,
+        client: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._settings = settings or {}
+        self._client = client or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._java = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", f"{install()}/*"]
         self._properties = folder / "server.properties"
@@ -114,12 +124,16 @@ class Broker:
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",
+            "auto.create.topics.enable": "false",
             # Back soon after it was killed, instead of 12 seconds later.
             "broker.heartbeat.interval.ms": "200",
             "broker.session.timeout.ms": "1000",
             "log.retention.check.interval.ms": "300",
             "log.segment.delete.delay.ms": "100",
-            **self._settings,
+            **{
+                name: value.replace("{controller}", str(controller))
+                for name, value in self._settings.items()
+            },
         }
         self._properties.parent.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
@@ -153,7 +167,10 @@ class Broker:
         try:
             # A port that listens is not yet a broker that knows its cluster.
             admin = KafkaAdminClient(
-                bootstrap_servers=self.address, request_timeout_ms=2000, bootstrap_timeout_ms=300
+                bootstrap_servers=self.address,
+                request_timeout_ms=2000,
+                bootstrap_timeout_ms=300,
+                **self._client,
             )
         except KafkaError:
             return False

@@ -1,10 +1,15 @@
 """What every test starts from."""
 
+import os
 import signal
 
 import pytest
+from broker import Broker, BrokerError
 
 from stream_w2v import vocabulary
+
+BROKER = "STREAM_W2V_BROKER"
+"""Environment variable: the address of a broker for the tests, instead of one of their own."""
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,6 +18,33 @@ def interrupts_arrive():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    """Return a Kafka broker's address: a real one, and on CI there must be one."""
+    if BROKER in os.environ:
+        yield os.environ[BROKER]
+        return
+    try:
+        with Broker(tmp_path_factory.mktemp("kafka")) as running:
+            yield running.address
+    except BrokerError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def own_broker(tmp_path):
+    """Return a broker that a test may kill."""
+    try:
+        with Broker(tmp_path / "kafka") as running:
+            yield running
+    except BrokerError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -1,0 +1,511 @@
+"""Kafka as a source, against a real broker: every message once, whatever happens in between."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from broker import Broker, free_port
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+from test_messages import BAD
+
+from stream_w2v import Batch, Source, Trainer, Word2Vec
+from stream_w2v.checkpoint import Checkpoints, load_checkpoint
+from stream_w2v.cli import main
+from stream_w2v.connectors import open_source
+from stream_w2v.connectors.kafka import KafkaSource
+from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError, StreamW2VError
+from stream_w2v.stream import dead_letters
+
+_numbers = itertools.count()
+
+
+class Cluster:
+    """Topics and messages at a broker."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.admin = KafkaAdminClient(bootstrap_servers=address)
+        self.producer = KafkaProducer(bootstrap_servers=address, linger_ms=0)
+
+    def topic(self, partitions: int = 1, name: str | None = None, **configs: str) -> str:
+        """Make a topic that nobody else uses."""
+        name = name or f"topic-{next(_numbers)}"
+        topic = NewTopic(name, partitions, 1, topic_configs=configs)
+        self.admin.create_topics([topic])
+        wait(lambda: len(self.producer.partitions_for(name) or ()) == partitions)
+        return name
+
+    def send(self, topic: str, values: Sequence[bytes | str | None], **options: Any) -> None:
+        """Send messages, to partitions by turns unless one is given."""
+        partitions = len(self.producer.partitions_for(topic))
+        for number, value in enumerate(values):
+            encoded = value.encode() if isinstance(value, str) else value
+            partition = {"partition": number % partitions, **options}
+            self.producer.send(topic, encoded, key=b"key", **partition)
+        self.producer.flush()
+
+    def uri(self, *topics: str, **options: Any) -> str:
+        """Return the source's URI."""
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"kafka://{self.address}/{','.join(topics)}" + (f"?{query}" if query else "")
+
+    def close(self) -> None:
+        """Hang up."""
+        self.producer.close(timeout=1)
+        self.admin.close()
+
+
+@pytest.fixture
+def cluster(broker: str) -> Iterator[Cluster]:
+    """Return what makes topics and messages."""
+    made = Cluster(broker)
+    yield made
+    made.close()
+
+
+def wait(reached: Callable[[], Any], seconds: float = 30) -> Any:
+    """Wait until something is true, and return it."""
+    end = time.monotonic() + seconds
+    while not (value := reached()):
+        assert time.monotonic() < end, "this takes too long"
+        time.sleep(0.02)
+    return value
+
+
+def texts(batches: Sequence[Batch]) -> list[str]:
+    """Return the records of batches."""
+    found = []
+    for batch in batches:
+        starts = [0, *batch.ends[:-1]] if len(batch) else []
+        data = bytes(batch.data)
+        found += [data[a:b].decode() for a, b in zip(starts, batch.ends, strict=True)]
+    return found
+
+
+def read_all(uri: str, positions: Any = None, **options: Any) -> tuple[list[str], Any]:
+    """Read a source to its present end: its records, and where it stands."""
+    with open_source(uri, follow=False, **options) as source:
+        source.seek(positions or {})
+        batches = list(source)
+    return texts(batches), batches[-1].positions
+
+
+class Following:
+    """A source that is read in a thread of its own, and what came so far."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.batches: list[Batch] = []
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._read)
+        self.thread.start()
+
+    def _read(self) -> None:
+        try:
+            for batch in self.source:
+                self.batches.append(batch)
+        except StreamW2VError as error:
+            self.error = error
+
+    def texts(self) -> list[str]:
+        """Return the records so far."""
+        return texts(list(self.batches))
+
+    def __enter__(self) -> Following:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.source.close()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+# What is read.
+
+
+@pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
+def test_every_message_is_read_once_in_the_order_of_its_partition(cluster, codec):
+    """From several partitions, compressed by the producer in any way."""
+    topic = cluster.topic(3)
+    with_codec = KafkaProducer(bootstrap_servers=cluster.address, compression_type=codec)
+    for number in range(1000):
+        with_codec.send(topic, f"word{number} größe".encode(), partition=number % 3)
+    with_codec.close()
+    found, positions = read_all(cluster.uri(topic))
+    assert sorted(found) == sorted(f"word{number} größe" for number in range(1000))
+    for part in range(3):
+        numbers = [int(text.split()[0][4:]) for text in found]
+        mine = [number for number in numbers if number % 3 == part]
+        assert mine == sorted(mine)
+        assert positions[f"kafka://{topic}/{part}"] == {"next": len(mine), "dead": {}}
+
+
+def test_reading_goes_on_from_positions(cluster):
+    """From those of any batch; positions of what is not read now are carried on."""
+    topic = cluster.topic(2)
+    cluster.send(topic, [f"a{n}" for n in range(100)])
+    _, positions = read_all(cluster.uri(topic))
+    cluster.send(topic, [f"b{n}" for n in range(10)])
+    other = {"kafka://not-this-one/0": {"next": 7, "dead": {"too long": 1}}, "file.txt": 5}
+    found, later = read_all(cluster.uri(topic), {**positions, **other})
+    assert sorted(found) == sorted(f"b{n}" for n in range(10))
+    assert later == {
+        **other,
+        f"kafka://{topic}/0": {"next": 55, "dead": {}},
+        f"kafka://{topic}/1": {"next": 55, "dead": {}},
+    }
+
+
+def test_several_topics_and_patterns(cluster):
+    """By name, by URIs that differ in their topics, and by a regular expression."""
+    first, second = cluster.topic(name="many.one"), cluster.topic(name="many.two")
+    for topic in (first, second):
+        cluster.send(topic, [topic])
+    assert sorted(read_all(cluster.uri(first, second))[0]) == [first, second]
+    assert sorted(read_all([cluster.uri(first), cluster.uri(second)])[0]) == [first, second]
+    assert sorted(read_all(cluster.uri(pattern="many[.].*"))[0]) == [first, second]
+    assert read_all(cluster.uri(pattern=".*[.]two"))[0] == [second]
+    assert read_all(cluster.uri(pattern="nobody"))[0:1] == ([],)
+
+
+def test_what_appears_later_is_read_from_its_beginning(cluster, monkeypatch):
+    """A new partition, and a new topic that matches, though the source began at the latest."""
+    monkeypatch.setattr("stream_w2v.connectors.kafka._LOOK_SECONDS", 0.2)
+    topic = cluster.topic(name="grows.a")
+    cluster.send(topic, ["before"])
+    with Following(open_source(cluster.uri(pattern="grows[.].*", start="latest"))) as following:
+        wait(lambda: following.batches)
+        cluster.admin.create_partitions({topic: 2})
+        new = cluster.topic(name="grows.b")
+        wait(lambda: len(cluster.producer.partitions_for(topic)) == 2, 60)
+        cluster.send(topic, ["one", "two"])
+        cluster.send(new, ["three"])
+        wait(lambda: len(following.texts()) == 3)
+        assert sorted(following.texts()) == ["one", "three", "two"]
+    # Whoever was down when a partition appeared finds it, too.
+    known = {f"kafka://{topic}/0": {"next": 2, "dead": {}}}
+    assert read_all(cluster.uri(topic, start="latest"), known)[0] == ["two"]
+
+
+def test_where_to_begin(cluster):
+    """At the earliest, the latest, or a time; the beginning is in the first batch's positions."""
+    topic = cluster.topic()
+    for second in (1, 2, 3):
+        cluster.send(topic, [f"at{second}"], timestamp_ms=1_700_000_000_000 + 1000 * second)
+    for start, expected in {
+        "earliest": ["at1", "at2", "at3"],
+        "latest": [],
+        "1700000002000": ["at2", "at3"],
+        "2023-11-14T22:13:22": ["at2", "at3"],
+        "2023-11-14T23:13:22.500%2B01:00": ["at3"],
+        "2100-01-01": [],
+    }.items():
+        assert read_all(cluster.uri(topic, start=start))[0] == expected
+    with open_source(cluster.uri(topic, start="latest")) as source:
+        first = next(iter(source))
+    assert (len(first), first.positions[f"kafka://{topic}/0"]["next"]) == (0, 3)
+
+
+def test_bad_messages_are_counted_and_kept_among_good_ones(cluster, tmp_path):
+    """Each kind by its reason, none lost, none fatal; in a file and in a topic if asked for."""
+    topic, grave = cluster.topic(2), cluster.topic(1)
+    good = [json.dumps({"user": {"text": f"good {n}"}}) for n in range(30)]
+    mixed = [value for pair in zip(good, BAD, strict=False) for value in pair] + good[len(BAD) :]
+    cluster.send(topic, mixed)
+    expected = Counter(BAD.values())
+    file = tmp_path / "dead.jsonl"
+    options = {"field": "user.text", "max_record_bytes": "1000"}
+    for place in (str(file), f"topic:{grave}"):
+        found, positions = read_all(cluster.uri(topic, **options, dead_letters=place))
+        assert sorted(found) == sorted(f"good {n}" for n in range(30))
+        assert dead_letters(positions) == expected
+        assert sum(place["next"] for place in positions.values()) == len(mixed)
+    letters = [json.loads(line) for line in file.read_text().splitlines()]
+    assert Counter(letter["reason"] for letter in letters) == expected
+    encoded = [letter["value"] for letter in letters]
+    values = [None if value is None else base64.b64decode(value) for value in encoded]
+    assert Counter(values) == Counter(BAD.keys())
+    # Good and bad ones came by turns.
+    assert {letter["part"] for letter in letters} == {f"kafka://{topic}/1"}
+    buried = list(
+        KafkaConsumer(
+            grave,
+            bootstrap_servers=cluster.address,
+            auto_offset_reset="earliest",
+            consumer_timeout_ms=2000,
+        )
+    )
+    assert Counter(message.value for message in buried) == Counter(BAD.keys())
+    assert Counter(dict(message.headers)["reason"].decode() for message in buried) == expected
+    # Counts go on with the positions.
+    cluster.send(topic, [None])
+    _, later = read_all(cluster.uri(topic, **options), positions)
+    assert dead_letters(later) == expected + Counter(["no value"])
+
+
+def test_transactions(cluster):
+    """What was aborted is not read; an end that is no message is reached all the same."""
+    topic = cluster.topic()
+    producer = KafkaProducer(
+        bootstrap_servers=cluster.address, transactional_id=f"transaction-{topic}"
+    )
+    producer.init_transactions()
+    for texts, commits in ((["a", "b"], True), (["c", "d"], False), (["e"], True), (["f"], False)):
+        producer.begin_transaction()
+        for text in texts:
+            producer.send(topic, text.encode())
+        producer.flush()
+        producer.commit_transaction() if commits else producer.abort_transaction()
+    found, positions = read_all(cluster.uri(topic))
+    assert found == ["a", "b", "e"]
+    # Six messages and four marks.
+    assert positions[f"kafka://{topic}/0"]["next"] == 10
+    assert read_all(cluster.uri(topic), positions)[0] == []
+    uncommitted = cluster.uri(topic, isolation_level="read_uncommitted")
+    assert read_all(uncommitted)[0] == ["a", "b", "c", "d", "e", "f"]
+    # An open transaction is not read past, and waited for.
+    producer.begin_transaction()
+    producer.send(topic, b"g")
+    producer.flush()
+    cluster.send(topic, ["h"])
+    assert read_all(cluster.uri(topic))[0] == ["a", "b", "e"]
+    with Following(open_source(cluster.uri(topic))) as following:
+        wait(lambda: len(following.texts()) == 3)
+        producer.commit_transaction()
+        wait(lambda: following.texts() == ["a", "b", "e", "g", "h"])
+    producer.close()
+
+
+# What is lost.
+
+
+def test_messages_deleted_unread_are_an_error_or_skipped_with_a_warning(cluster, caplog):
+    """Never silently; the warning says which."""
+    topic = cluster.topic()
+    cluster.send(topic, [str(n) for n in range(10)])
+    part = f"kafka://{topic}/0"
+    _, positions = {}, {part: {"next": 2, "dead": {}}}
+    cluster.admin.delete_records({TopicPartition(topic, 0): 6})
+    lost = f"offsets 2 to 5 of {part} were deleted before they were read"
+    with pytest.raises(SourceError, match=lost):
+        read_all(cluster.uri(topic), positions)
+    assert caplog.records == []
+    assert read_all(cluster.uri(topic, lost="earliest"), positions)[0] == ["6", "7", "8", "9"]
+    assert [record.getMessage() for record in caplog.records] == [f"{lost}; going on with offset 6"]
+    # From the beginning means what there is.
+    assert read_all(cluster.uri(topic))[0] == ["6", "7", "8", "9"]
+
+
+def test_a_topic_that_was_made_anew_is_an_error_too(cluster):
+    """Its end comes before the position."""
+    topic = cluster.topic()
+    cluster.send(topic, ["a"])
+    positions = {f"kafka://{topic}/0": {"next": 5, "dead": {}}}
+    with pytest.raises(SourceError, match="ends at offset 1, before 5: it is another topic now"):
+        read_all(cluster.uri(topic), positions)
+
+
+def test_a_topic_that_is_deleted_while_it_is_read_is_an_error(cluster, monkeypatch):
+    """Once it is sure that it does not come back."""
+    monkeypatch.setattr("stream_w2v.connectors.kafka._LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("stream_w2v.connectors.kafka._GONE_SECONDS", 1.0)
+    topic = cluster.topic()
+    cluster.send(topic, ["a"])
+    with Following(open_source(cluster.uri(topic))) as following:
+        wait(lambda: following.texts() == ["a"])
+        cluster.admin.delete_topics([topic])
+        wait(lambda: following.error)
+        assert str(following.error) == f"kafka://{topic}/0 is gone from {cluster.address}"
+
+
+def test_a_broker_that_is_killed_is_waited_for(own_broker, caplog):
+    """It is said once that it is away, and once that it is back; nothing is lost or doubled."""
+    cluster = Cluster(own_broker.address)
+    topic = cluster.topic(2)
+    cluster.send(topic, [f"a{n}" for n in range(100)])
+    with Following(open_source(cluster.uri(topic))) as following:
+        wait(lambda: len(following.texts()) == 100)
+        own_broker.kill()
+        wait(lambda: "no Kafka broker answers" in caplog.text)
+        assert following.source.status().startswith("no broker for ")
+        many = len(following.batches)
+        wait(lambda: len(following.batches) > many)
+        own_broker.start()
+        again = Cluster(own_broker.address)
+        again.send(topic, [f"b{n}" for n in range(100)])
+        wait(lambda: len(following.texts()) >= 200)
+        wait(lambda: "answers again" in caplog.text)
+        expected = [f"{letter}{n}" for letter in "ab" for n in range(100)]
+        assert sorted(following.texts()) == sorted(expected)
+        wait(lambda: following.source.status() == "lag 0")
+    warnings = [r for r in caplog.records if r.name.startswith("stream_w2v")]
+    assert [record.levelno for record in warnings] == [logging.WARNING] * 2
+    again.close()
+
+
+# Options.
+
+
+def test_what_cannot_work_is_said_before_anything_is_read(cluster, tmp_path, monkeypatch):
+    """Each in one line that names it."""
+    topic = cluster.topic()
+    (tmp_path / "secret").write_text("geheim\n")
+    monkeypatch.setenv("SECRET", "geheim")
+    sasl = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    user = {**sasl, "sasl_plain_username": "me"}
+    for options, said in [
+        ({"nonsense": 1}, "the Kafka source has no option nonsense"),
+        ({"group_id": "g", "enable_auto_commit": "true"}, "has no option enable_auto_commit"),
+        ({"fetch_max_bytes": "many"}, "fetch_max_bytes must be a number, not many"),
+        ({"check_crcs": "maybe"}, "check_crcs must be true or false, not maybe"),
+        ({"start": "soon"}, "start must be earliest, latest or a time such as"),
+        ({"lost": "ignore"}, "lost must be one of fail, earliest, not ignore"),
+        ({"isolation_level": "none"}, "isolation_level must be one of read_committed, read_unc"),
+        ({"client": "mine"}, "client must be one of "),
+        ({"max_record_bytes": "0"}, "max_record_bytes must be a number from 1, not 0"),
+        ({"pattern": "["}, "pattern is no regular expression"),
+        (
+            {"security_protocol": "SSL", "ssl_cafile": "/no/file"},
+            "ssl_cafile: there is no file",
+        ),
+        ({**user, "sasl_plain_password": "geheim"}, "sasl_plain_password must be env:NAME or file"),
+        ({**user, "sasl_plain_password": "env:NO"}, "sasl_plain_password: there is nothing at env"),
+        (
+            {"security_protocol": "NO"},
+            "security_protocol must be one of PLAINTEXT, ",
+        ),
+        ({"security_protocol": "SASL_SSL"}, "security_protocol SASL_SSL needs a sasl_mechanism"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            open_source(cluster.uri(topic, **options))
+        assert said in str(caught.value)
+        assert "geheim" not in str(caught.value)
+    for uri, said in [
+        (f"kafka://{cluster.address}/", "no topic was named"),
+        ("kafka:///topic", "names no broker: kafka://host:port/topic"),
+        (f"kafka://me:geheim@{cluster.address}/{topic}", "a Kafka URI holds no password"),
+        ([cluster.uri(topic), cluster.uri(topic, start="latest")], "can differ in their topics"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            open_source(uri)
+    with pytest.raises(SourceNotFoundError, match=f"there is no topic nobody at {cluster.address}"):
+        open_source(cluster.uri("nobody"))
+
+
+def test_no_broker_is_an_error():
+    """After a while."""
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(SourceError, match=f"no Kafka broker answers at {address}"):
+        KafkaSource("topic", bootstrap_servers=address, bootstrap_timeout_ms=500)
+
+
+def test_passwords_reach_a_broker_that_asks_for_them(tmp_path, monkeypatch):
+    """From the environment or a file; a wrong one is refused in one line that does not show it."""
+    users = 'user_me="geheim"'
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    port = free_port()
+    settings = {
+        "listeners": f"SASL_PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{{controller}}",
+        "advertised.listeners": f"SASL_PLAINTEXT://127.0.0.1:{port}",
+        "listener.security.protocol.map": "SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": (
+            f'{login} username="me" password="geheim" {users};'
+        ),
+    }
+    client = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "me",
+    }
+    secret = {**client, "sasl_plain_password": "geheim"}
+    (tmp_path / "secret").write_text("geheim\n")
+    monkeypatch.setenv("GOOD", "geheim")
+    monkeypatch.setenv("BAD", "falsch")
+    with Broker(tmp_path / "kafka", port, settings, secret) as running:
+        producer = KafkaProducer(bootstrap_servers=running.address, **secret)
+        admin = KafkaAdminClient(bootstrap_servers=running.address, **secret)
+        admin.create_topics([NewTopic("t", 1, 1)])
+        producer.send("t", b"hello")
+        producer.close()
+        admin.close()
+        uri = f"kafka://{running.address}/t?" + "&".join(f"{k}={v}" for k, v in client.items())
+        for place in ("env:GOOD", f"file:{tmp_path / 'secret'}"):
+            assert read_all(f"{uri}&sasl_plain_password={place}")[0] == ["hello"]
+        with pytest.raises(SourceError, match="no Kafka broker answers at") as caught:
+            open_source(f"{uri}&sasl_plain_password=env:BAD")
+        assert "falsch" not in str(caught.value)
+
+
+# A trainer.
+
+
+def test_the_group_hears_what_is_durable(cluster, tmp_path):
+    """After a checkpoint, and nothing before, so that ordinary tools show the lag."""
+    topic = cluster.topic(2)
+    cluster.send(topic, ["a b c"] * 10)
+    source = open_source(cluster.uri(topic, group_id="seen"), follow=False)
+    with Checkpoints(tmp_path) as checkpoints:
+        Trainer(Word2Vec(min_count=1), source, checkpoints=checkpoints).run()
+    places = cluster.admin.list_group_offsets(["seen"])["seen"]
+    assert {part: place.offset for part, place in places.items()} == {
+        TopicPartition(topic, 0): 5,
+        TopicPartition(topic, 1): 5,
+    }
+
+
+def test_the_command_trains_on_a_topic_and_goes_on_after_it_has_moved(
+    cluster, tmp_path, capsys, monkeypatch
+):
+    """With the address of the broker in the command, and later another one."""
+    topic = cluster.topic(2)
+    cluster.send(topic, ['{"text": "a b c d"}'] * 50 + ["rubbish"])
+    state = tmp_path / "state"
+    train = ["train", cluster.uri(topic, field="text"), "--checkpoint", str(state), "--no-follow"]
+    assert main([*train, "--min-count", "1"]) == 0
+    assert "1 unreadable records left out" in capsys.readouterr().err
+    cluster.send(topic, ['{"text": "a b c d"}'] * 50)
+    port = cluster.address.split(":")[1]
+    resume = ["resume", str(state), "--broker", f"localhost:{port}", "--json"]
+    assert main([*resume, "--vectors", str(tmp_path / "v.bin")]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["records"], summary["words"], summary["dead"]) == (50, 200, 0)
+    saved = load_checkpoint(state)
+    assert saved.model.records == 100
+    assert saved.run["sources"] == [f"kafka://localhost:{port}/{topic}?field=text"]
+    assert main(["info", str(state), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unreadable_records"] == {"invalid JSON": 1}
+    assert main(["train", cluster.uri("nobody"), "--vectors", "v.bin"]) == 2
+    assert "there is no topic nobody" in capsys.readouterr().err
+
+
+def test_the_library_does_not_import_kafka():
+    """Only whoever names a Kafka source does."""
+    code = (
+        "import sys, stream_w2v, stream_w2v.cli, stream_w2v.connectors\n"
+        "assert not {'kafka', 'river'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_the_client_library_it_is_said_what_to_install(monkeypatch):
+    """The command's error names the extra."""
+    monkeypatch.setitem(sys.modules, "kafka", None)
+    monkeypatch.delitem(sys.modules, "stream_w2v.connectors.kafka_python", raising=False)
+    monkeypatch.delattr("stream_w2v.connectors.kafka_python", raising=False)
+    with pytest.raises(ConfigError, match=r"needs pip install 'stream-w2v\[kafka\]'"):
+        open_source("kafka://localhost:9092/topic")
