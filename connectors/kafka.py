@@ -8,16 +8,13 @@ checkpoint is for people to see how far the trainer is.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import numpy as np
 
@@ -32,6 +29,7 @@ from stream_w2v.connectors.kafka_client import (
     RefusedError,
     SilentError,
 )
+from stream_w2v.connectors.kafka_options import parse_uri, reveal_secrets
 from stream_w2v.connectors.messages import Messages, UnreadableError
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
@@ -42,7 +40,6 @@ _LOOK_SECONDS = 3.0
 _GONE_SECONDS = 30.0
 """How long a partition may be missing before it counts as deleted."""
 
-_SECRETS = ("sasl_plain_password", "ssl_password")
 _log = logging.getLogger(__name__)
 
 
@@ -153,7 +150,7 @@ class KafkaSource(Source):
         self._commits: Positions | None = None
         self._closed = False
         self._lock = threading.Lock()
-        options = _revealed(options)
+        options = reveal_secrets(options)
         self._client = self._connected(list(servers), isolation_level, options)
         self._letters: Letters | None = None
         if dead_letters is not None:
@@ -176,7 +173,7 @@ class KafkaSource(Source):
         **options
             The constructor's parameters, which the URIs' override.
         """
-        parsed = [_parsed(uri) for uri in uris]
+        parsed = [parse_uri(uri) for uri in uris]
         servers, _, given = parsed[0]
         for other, _, others in parsed[1:]:
             if (other, others) != (servers, given):
@@ -474,38 +471,3 @@ def _start_time(start: str | int) -> str | int:
         msg = f"start must be earliest, latest or a time such as 2026-11-21T10:00, not {start}"
         raise ConfigError(msg) from error
     return int(1000 * (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _parsed(uri: str) -> tuple[list[str], list[str], dict[str, str]]:
-    """Return the brokers, the topics and the options of a URI."""
-    url = urlsplit(uri)
-    if "@" in url.netloc:
-        msg = "a Kafka URI holds no password: use sasl_plain_username and sasl_plain_password"
-        raise ConfigError(msg)
-    if not url.netloc:
-        msg = f"{uri} names no broker: kafka://host:port/topic"
-        raise ConfigError(msg)
-    options = dict(parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
-    topics = [topic for topic in unquote(url.path.strip("/")).split(",") if topic]
-    return url.netloc.split(","), topics, options
-
-
-def _revealed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace where a secret is by the secret: it is in no URI, and so in no log or checkpoint."""
-    revealed = dict(options)
-    for name in _SECRETS:
-        kind, _, place = str(options.get(name, "")).partition(":")
-        if name not in options:
-            continue
-        try:
-            if kind == "env":
-                revealed[name] = os.environ[place]
-            elif kind == "file":
-                revealed[name] = Path(place).read_text(encoding="utf-8").rstrip("\n")
-            else:
-                msg = f"{name} must be env:NAME or file:PATH, which say where the secret is"
-                raise ConfigError(msg)
-        except (KeyError, OSError) as error:
-            msg = f"{name}: there is nothing at {kind}:{place}"
-            raise ConfigError(msg) from error
-    return revealed

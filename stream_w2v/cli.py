@@ -33,7 +33,7 @@ from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
 from stream_w2v.output import check_output, printable, say, say_json
 from stream_w2v.progress import short
-from stream_w2v.run import Run, execute, open_reader
+from stream_w2v.run import Run, execute, is_topic, open_reader, read_topic
 from stream_w2v.snapshot import COMBINATIONS, DEFAULT_COMBINATION
 from stream_w2v.storage import kind_of
 from stream_w2v.stream import dead_letters
@@ -56,8 +56,11 @@ app = typer.Typer(
 )
 
 VectorsArgument = Annotated[
-    Path,
-    typer.Argument(metavar="VECTORS", help="Vectors in any format, a saved model, or checkpoints."),
+    str,
+    typer.Argument(
+        metavar="VECTORS",
+        help="A file of vectors, a saved model, checkpoints, or kafka://host:port/topic.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 FormatOption = Annotated[
@@ -203,8 +206,12 @@ def train(
     ],
     options: Mapping[str, Any],
     vectors: Annotated[
-        Path | None,
-        typer.Option(metavar="OUT", help=f"Write the vectors; a name in {_ENDINGS} (and .gz)."),
+        str | None,
+        typer.Option(
+            metavar="OUT",
+            help=f"Write the vectors: to a file in {_ENDINGS} (and .gz), or what has changed to a "
+            "compacted topic, kafka://host:port/topic.",
+        ),
     ] = None,
     format: FormatOption = None,
     vectors_every: Annotated[
@@ -243,7 +250,7 @@ def train(
     One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
     finishes what is in hand and writes what was asked for; a second one aborts.
     """
-    outputs = [path for path in (vectors, save) if path is not None]
+    outputs = [str(path) for path in (vectors, save) if path is not None]
     if not outputs and checkpoint is None:
         _refuse("nothing would be kept: give --vectors OUT, --save MODEL or --checkpoint DIR")
     only_with = {
@@ -270,7 +277,7 @@ def train(
     run = Run(
         sources=source,
         follow=follow,
-        vectors=None if vectors is None else str(vectors),
+        vectors=vectors,
         format=format,
         vectors_every=vectors_every,
         combine=combine,
@@ -302,7 +309,7 @@ def resume(
         Path, typer.Argument(metavar="DIR", help="What was given to train --checkpoint.")
     ],
     vectors: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Write the vectors there instead.")
+        str | None, typer.Option(metavar="OUT", help="Write the vectors there instead.")
     ] = None,
     broker: Annotated[
         str | None,
@@ -329,7 +336,7 @@ def resume(
         if broker is not None:
             run = replace(run, sources=_at_broker(run.sources, broker))
         if vectors is not None:
-            run = replace(run, vectors=str(vectors), format=None)
+            run = replace(run, vectors=vectors, format=None)
         if checkpoint_every is not None or checkpoint_seconds is not None:
             run = replace(
                 run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
@@ -394,8 +401,11 @@ def _check_options(model: Word2Vec, options: Mapping[str, Any], path: Path | Non
 # The commands that read
 
 
-def _load(path: Path, workers: int | None = None) -> Word2Vec | KeyedVectors:
+def _load(name: str | Path, workers: int | None = None) -> Word2Vec | KeyedVectors:
     """Read a saved model or vectors, told by the content; of a directory the newest checkpoint."""
+    if is_topic(name):
+        return read_topic(str(name))
+    path = Path(name)
     if path.is_dir():
         return load_checkpoint(path, text=str.split, workers=workers).model
     if kind_of(path) in (None, KIND):
@@ -405,7 +415,7 @@ def _load(path: Path, workers: int | None = None) -> Word2Vec | KeyedVectors:
 
 
 def _load_vectors(
-    path: Path, combine: str = DEFAULT_COMBINATION, refresh: bool = False
+    path: str, combine: str = DEFAULT_COMBINATION, refresh: bool = False
 ) -> KeyedVectors:
     loaded = _load(path)
     if isinstance(loaded, Word2Vec):
@@ -502,7 +512,7 @@ def _number(value: float) -> float | None:
     )
 )
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved model, or vectors.")],
+    file: VectorsArgument,
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help=f"Where to; a name in {_ENDINGS} (and .gz).")
     ],
@@ -520,7 +530,7 @@ def export(
     epilog=_examples("stream-w2v info model.safetensors", "stream-w2v info vectors.txt --json")
 )
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A saved model, or vectors.")],
+    file: VectorsArgument,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a file holds, and how much memory a model takes."""

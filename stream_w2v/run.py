@@ -22,7 +22,7 @@ from stream_w2v.progress import Announced, Progress, short
 from stream_w2v.snapshot import DEFAULT_COMBINATION
 from stream_w2v.stream import Sink, Source
 from stream_w2v.trainer import Totals, Trainer
-from stream_w2v.vectors import VectorsFile
+from stream_w2v.vectors import KeyedVectors, VectorsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +88,44 @@ def _is_relative(path: str) -> bool:
 
 def open_reader(run: Run, save: Path | None = None) -> Source:
     """Make the source of a run, once it is sure that its outputs can be written."""
-    for path in (run.vectors and Path(run.vectors), save):
+    topic = run.vectors is not None and is_topic(run.vectors)
+    for path in (None if topic else run.vectors, save):
         if path:
-            check_output(path)
-            check_no_source(path, run.sources)
-    if run.vectors:
+            check_output(Path(path))
+            check_no_source(Path(path), run.sources)
+    if run.vectors and not topic:
         format_of(run.vectors, run.format)
     options = {} if run.follow is None else {"follow": run.follow}
     return open_source(run.sources, **options)
+
+
+def is_topic(name: str | Path) -> bool:
+    """Whether vectors are in a Kafka topic, and not in a file."""
+    return str(name).lower().startswith("kafka://")
+
+
+def read_topic(uri: str) -> KeyedVectors:
+    """Read vectors from a Kafka topic."""
+    with _kafka_needed():
+        from stream_w2v.connectors.kafka_vectors import read_vectors
+    return read_vectors(uri)
+
+
+def _sink(name: str, format: str | None) -> Sink:
+    if not is_topic(name):
+        return VectorsFile(name, format)
+    with _kafka_needed():
+        from stream_w2v.connectors.kafka_vectors import KafkaVectorSink
+    return KafkaVectorSink.from_uri(name)
+
+
+@contextlib.contextmanager
+def _kafka_needed() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        msg = f"vectors in Kafka need pip install 'stream-w2v[kafka]': {error}"
+        raise ConfigError(msg) from error
 
 
 def execute(
@@ -110,7 +140,7 @@ def execute(
 ) -> None:
     """Train as a run says, show how it goes, and say what came of it."""
     model = start.model
-    sinks: list[Sink] = [VectorsFile(run.vectors, run.format)] if run.vectors else []
+    sinks: list[Sink] = [_sink(run.vectors, run.format)] if run.vectors else []
     progress = None if quiet else Progress(model, reader)
     if progress is not None:
         sinks = [Announced(sink, progress, f"writing {run.vectors}") for sink in sinks]

@@ -140,53 +140,148 @@ def endless_text(lines: int, seed: int) -> str:
     )
 
 
+def same_counts(a: Checkpoint, b: Checkpoint) -> bool:
+    """Whether two checkpoints have counted the same: records, words, and every word."""
+    mine, theirs = (
+        {
+            **{name: one.model.counters[name] for name in ("records", "words")},
+            **dict(zip(words_of(one.model), one.model.vocabulary.counts, strict=True)),
+        }
+        for one in (a, b)
+    )
+    return a.positions == b.positions and mine == theirs
+
+
+def words_of(model: Word2Vec) -> list[str]:
+    """Return the words of a model, in the order of its rows."""
+    return model.vocabulary.words(np.arange(model.vocabulary.rows_end))
+
+
 def warm_up() -> None:
     """Compile what the killed processes use."""
     for options in ({}, {"replay_tokens": 1000, "refresh_contexts": 100}):
         Word2Vec(**WARM, **options).learn_many(["a b c a b c"] * 100)
 
 
-def rounds(kills: int, lines: int, longest: float, seed: int, folder: Path) -> Deaths:
-    """Kill runs over files, one after the other, until there were so many kills."""
-    draw = random.Random(seed)
+def rounds(
+    source: str,
+    options: Sequence[str],
+    kills: int,
+    longest: float,
+    seed: int,
+    folder: Path,
+    equal: Callable[[Checkpoint, Checkpoint], bool] = same,
+    between: Callable[[int], None] = lambda kills: None,
+) -> Deaths:
+    """Kill runs over a source, one after the other, until there were so many kills.
+
+    Parameters
+    ----------
+    source, options
+        What is trained on, and how.
+    kills, longest
+        How often a run is killed, and for how many seconds it lives at most.
+    seed
+        Of the moments.
+    folder
+        For checkpoints.
+    equal
+        What must hold between the last checkpoint of every run and that of an undisturbed one.
+    between
+        Called now and then with the number of kills so far, to disturb something else.
+    """
     warm_up()
+    draw = random.Random(seed)
     total = Deaths()
-    text = folder / "text.txt"
-    text.write_text(endless_text(lines, seed), encoding="utf-8")
-    options = ["--vector-size", "64", "--min-count", "2", "--max-vocab-size", "5000"]
-    options += ["--checkpoint-seconds", "0.1", "--replay-tokens", "50000"]
+    arguments = ["train", source, *options, "--checkpoint-seconds", "0.1", "--checkpoint"]
     undisturbed = folder / "undisturbed"
-    assert stream_w2v(["train", str(text), "--checkpoint", str(undisturbed), *options, "-q"]) == 0
+    assert stream_w2v([*arguments, str(undisturbed), "--quiet"]) == 0
     expected = load_checkpoint(undisturbed)
     while total.kills < kills:
         directory = folder / f"round-{len(total.lives)}"
-        arguments = ["train", str(text), "--checkpoint", str(directory), *options]
-        deaths = kill_often(arguments, directory, kills - total.kills, longest, draw)
-        if not same(load_checkpoint(directory), expected):
+        some = min(kills - total.kills, 10)
+        deaths = kill_often([*arguments, str(directory)], directory, some, longest, draw)
+        if not equal(load_checkpoint(directory), expected):
             msg = f"after {deaths.kills} kills the model is another one (seed {seed})"
             raise AssertionError(msg)
         total.kills += deaths.kills
         total.while_writing += deaths.while_writing
         total.lives += deaths.lives
+        between(total.kills)
         print(f"{total.kills} of {kills} kills", file=sys.stderr, flush=True)
     return total
+
+
+FILES_OPTIONS = (
+    "--vector-size", "64", "--min-count", "2", "--max-vocab-size", "5000",
+    "--replay-tokens", "50000",
+)  # fmt: skip
+"""Words are evicted, and a replay is in the checkpoint."""
+
+KAFKA_OPTIONS = ("--vector-size", "64", "--min-count", "1", "--no-follow")
+"""With these a word's count depends on nothing but how often it came."""
+
+
+def filled_topic(address: str, partitions: int, lines: int, seed: int) -> str:
+    """Make a topic of generated text; return its URI."""
+    from kafka import KafkaAdminClient, KafkaProducer
+    from kafka.admin import NewTopic
+
+    topic = f"crash-{partitions}-{lines}-{seed}"
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    admin.create_topics([NewTopic(topic, partitions, 1)])
+    producer = KafkaProducer(bootstrap_servers=address, compression_type="lz4", linger_ms=20)
+    for number, line in enumerate(endless_text(lines, seed).splitlines()):
+        producer.send(topic, line.encode(), partition=number % partitions)
+    producer.close()
+    admin.close()
+    return f"kafka://{address}/{topic}"
 
 
 def main() -> None:
     """Do it, and report."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="of each kind")
     parser.add_argument("--lines", type=int, default=150_000, help="records of the text")
     parser.add_argument("--longest", type=float, default=0.6, help="seconds that a life may last")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--kafka", action="store_true", help="also from topics of one and of four partitions"
+    )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="stream-w2v-crash-") as folder:
-        total = rounds(
-            arguments.kills, arguments.lines, arguments.longest, arguments.seed, Path(folder)
-        )
+    given = {name: getattr(arguments, name) for name in ("kills", "longest", "seed")}
+    with tempfile.TemporaryDirectory(prefix="stream-w2v-crash-") as name:
+        folder = Path(name)
+        text = folder / "text.txt"
+        text.write_text(endless_text(arguments.lines, arguments.seed), encoding="utf-8")
+        total = rounds(str(text), FILES_OPTIONS, folder=folder / "files", **given)
+        _report("files", total, "every model bit-identical")
+        if arguments.kafka:
+            from tests.broker import Broker
+
+            with Broker(folder / "kafka") as broker:
+
+                def restart(kills: int) -> None:
+                    broker.kill()
+                    broker.start()
+
+                for partitions, equal, between, said in (
+                    (1, same, lambda kills: None, "every model bit-identical"),
+                    (4, same_counts, restart, "every record and every word counted once"),
+                ):
+                    uri = filled_topic(broker.address, partitions, arguments.lines, arguments.seed)
+                    place = folder / f"partitions-{partitions}"
+                    total = rounds(
+                        uri, KAFKA_OPTIONS, folder=place, equal=equal, between=between, **given
+                    )
+                    _report(f"{partitions} partitions", total, said)
+
+
+def _report(what: str, total: Deaths, said: str) -> None:
     print(
-        f"{total.kills} kills, {total.while_writing} of them while a checkpoint was being written: "
-        f"every model bit-identical; the processes lived {np.mean(total.lives):.2f} s on average"
+        f"{what}: {total.kills} kills, {total.while_writing} of them while a checkpoint was being "
+        f"written: {said}; the processes lived {np.mean(total.lives):.2f} s on average",
+        flush=True,
     )
 
 

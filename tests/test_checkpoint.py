@@ -395,6 +395,8 @@ def test_an_interval_must_be_positive(name):
 
 def test_a_run_that_is_killed_ten_times_is_the_undisturbed_one(tmp_path):
     """At random moments, and while a checkpoint is being written."""
-    deaths = crash.rounds(kills=10, lines=60_000, longest=0.4, seed=3, folder=tmp_path)
+    text = tmp_path / "text.txt"
+    text.write_text(crash.endless_text(60_000, 3))
+    deaths = crash.rounds(str(text), crash.FILES_OPTIONS, 10, 0.4, 3, tmp_path / "checkpoints")
     assert deaths.kills == 10
     assert deaths.while_writing > 0

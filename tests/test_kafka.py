@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import crash
 import pytest
 from broker import Broker, free_port
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -509,3 +510,25 @@ def test_without_the_client_library_it_is_said_what_to_install(monkeypatch):
     monkeypatch.delattr("stream_w2v.connectors.kafka_python", raising=False)
     with pytest.raises(ConfigError, match=r"needs pip install 'stream-w2v\[kafka\]'"):
         open_source("kafka://localhost:9092/topic")
+
+
+# Killed.
+
+
+@pytest.mark.parametrize(
+    ("partitions", "equal"), [(1, crash.same), (4, crash.same_counts)], ids=["one", "four"]
+)
+def test_a_trainer_that_is_killed_ten_times_learns_every_message_once(
+    own_broker, tmp_path, partitions, equal
+):
+    """From one partition bit by bit, from several every word; the broker is killed, too."""
+    uri = crash.filled_topic(own_broker.address, partitions, 40_000, 5)
+
+    def restart(kills: int) -> None:
+        own_broker.kill()
+        own_broker.start()
+
+    deaths = crash.rounds(
+        uri, crash.KAFKA_OPTIONS, 10, 0.6, 5, tmp_path, equal=equal, between=restart
+    )
+    assert deaths.kills == 10
