@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -39,6 +40,12 @@ _LOOK_SECONDS = 3.0
 
 _GONE_SECONDS = 30.0
 """How long a partition may be missing before it counts as deleted."""
+
+_CLIENTS = {
+    "kafka-python": ("kafka_python", "kafka"),
+    "confluent-kafka": ("kafka_confluent", "confluent"),
+}
+"""Client libraries: what makes them fit, and the extra that installs them."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +87,7 @@ class KafkaSource(Source):
         reason and where each was in the headers (of long ones the first 512 KiB). After a crash
         some may be there twice.
     client
-        ``kafka-python``.
+        ``kafka-python`` or ``confluent-kafka``, which is compiled and faster.
     **options
         The client's own options by their names: ``security_protocol``, ``ssl_cafile``,
         ``sasl_mechanism``, and so on.
@@ -127,7 +134,7 @@ class KafkaSource(Source):
         for name, value, choices in (
             ("isolation_level", isolation_level, ("read_committed", "read_uncommitted")),
             ("lost", lost, ("fail", "earliest")),
-            ("client", client, ("kafka-python",)),
+            ("client", client, tuple(_CLIENTS)),
         ):
             if value not in choices:
                 msg = f"{name} must be one of {', '.join(choices)}, not {value}"
@@ -151,7 +158,7 @@ class KafkaSource(Source):
         self._closed = False
         self._lock = threading.Lock()
         options = reveal_secrets(options)
-        self._client = self._connected(list(servers), isolation_level, options)
+        self._client = self._connected(client, list(servers), isolation_level, options)
         self._letters: Letters | None = None
         if dead_letters is not None:
             kind, _, topic = dead_letters.partition("topic:")
@@ -242,14 +249,17 @@ class KafkaSource(Source):
 
     # Beginning.
 
-    def _connected(self, servers: list[str], isolation: str, options: Mapping[str, Any]) -> Client:
+    def _connected(
+        self, library: str, servers: list[str], isolation: str, options: Mapping[str, Any]
+    ) -> Client:
+        module, extra = _CLIENTS[library]
         try:
-            from stream_w2v.connectors import kafka_python
+            chosen = import_module(f"stream_w2v.connectors.{module}")
         except ImportError as error:
-            msg = f"reading from Kafka needs pip install 'stream-w2v[kafka]': {error}"
+            msg = f"reading from Kafka needs pip install 'stream-w2v[{extra}]': {error}"
             raise ConfigError(msg) from error
         try:
-            client: Client = kafka_python.Client(servers, self._group, isolation, options)
+            client: Client = chosen.Client(servers, self._group, isolation, options)
             known = client.topics()
         except SilentError as error:
             msg = (

@@ -6,6 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from stream_w2v.connectors.dead_letters import DeadLetter
+from stream_w2v.errors import ConfigError
+
+LONGEST_LETTER = 1 << 19
+"""Of a longer message only the beginning is kept in a topic, which may not take more."""
+
+_SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 
 class Part(NamedTuple):
@@ -46,6 +52,29 @@ class RefusedError(Exception):
 
 class LostError(Exception):
     """There is no such offset in the log (any more)."""
+
+
+def check_security(options: Mapping[str, Any]) -> None:
+    """Refuse what a client would take for no security at all.
+
+    Raises
+    ------
+    ConfigError
+        If the protocol is unknown, or lacks what it needs.
+    """
+    security = options.get("security_protocol", "PLAINTEXT")
+    if security not in _SECURITY:
+        msg = f"security_protocol must be one of {', '.join(_SECURITY)}, not {security}"
+        raise ConfigError(msg)
+    if security.startswith("SASL") and "sasl_mechanism" not in options:
+        msg = f"security_protocol {security} needs a sasl_mechanism"
+        raise ConfigError(msg)
+
+
+def letter_headers(letter: DeadLetter) -> list[tuple[str, Any]]:
+    """Return the headers of a dead letter's record: names, and values as bytes."""
+    values = {"part": letter.part, "offset": str(letter.offset), "reason": letter.reason}
+    return [(name, value.encode()) for name, value in values.items()]
 
 
 class Letters(Protocol):

@@ -21,12 +21,15 @@ from kafka.structs import OffsetAndMetadata
 
 from stream_w2v.connectors.dead_letters import DeadLetter
 from stream_w2v.connectors.kafka_client import (
+    LONGEST_LETTER,
     Fetched,
     Letters,
     LostError,
     Part,
     RefusedError,
     SilentError,
+    check_security,
+    letter_headers,
 )
 from stream_w2v.errors import ConfigError
 
@@ -35,11 +38,6 @@ _MANY = 5000
 
 _ANSWER_MS = 3000
 """How long an answer may take, before the broker counts as silent."""
-
-_LONGEST_LETTER = 1 << 19
-"""Of a longer message the beginning is kept in a topic, which may not take more."""
-
-_SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 _OURS = {
     "bootstrap_servers", "group_id", "isolation_level", "auto_offset_reset", "enable_auto_commit",
@@ -82,14 +80,7 @@ def options_of(names: Mapping[str, Any]) -> dict[str, Any]:
         if name.startswith("ssl_") and name.endswith("file") and not Path(value).is_file():
             msg = f"{name}: there is no file {value}"
             raise ConfigError(msg)
-    security = options.get("security_protocol", "PLAINTEXT")
-    if security not in _SECURITY:
-        # The client would take it for PLAINTEXT.
-        msg = f"security_protocol must be one of {', '.join(_SECURITY)}, not {security}"
-        raise ConfigError(msg)
-    if security.startswith("SASL") and "sasl_mechanism" not in options:
-        msg = f"security_protocol {security} needs a sasl_mechanism"
-        raise ConfigError(msg)
+    check_security(options)
     return options
 
 
@@ -258,13 +249,9 @@ class _LettersTopic:
             sent = [
                 self._producer.send(
                     self._topic,
-                    letter.value and letter.value[:_LONGEST_LETTER],
+                    letter.value and letter.value[:LONGEST_LETTER],
                     key=f"{letter.part}@{letter.offset}".encode(),
-                    headers=[
-                        ("part", letter.part.encode()),
-                        ("offset", str(letter.offset).encode()),
-                        ("reason", letter.reason.encode()),
-                    ],
+                    headers=letter_headers(letter),
                 )
                 for letter in letters
             ]

@@ -35,8 +35,9 @@ _numbers = itertools.count()
 class Cluster:
     """Topics and messages at a broker."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, client: str = "kafka-python") -> None:
         self.address = address
+        self.client = client
         self.admin = KafkaAdminClient(bootstrap_servers=address)
         self.producer = KafkaProducer(bootstrap_servers=address, linger_ms=0)
 
@@ -59,8 +60,9 @@ class Cluster:
 
     def uri(self, *topics: str, **options: Any) -> str:
         """Return the source's URI."""
+        options = {"client": self.client, **options}
         query = "&".join(f"{name}={value}" for name, value in options.items())
-        return f"kafka://{self.address}/{','.join(topics)}" + (f"?{query}" if query else "")
+        return f"kafka://{self.address}/{','.join(topics)}?{query}"
 
     def close(self) -> None:
         """Hang up."""
@@ -68,10 +70,13 @@ class Cluster:
         self.admin.close()
 
 
-@pytest.fixture
-def cluster(broker: str) -> Iterator[Cluster]:
-    """Return what makes topics and messages."""
-    made = Cluster(broker)
+CLIENTS = ("kafka-python", "confluent-kafka")
+
+
+@pytest.fixture(params=CLIENTS)
+def cluster(broker: str, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Return what makes topics and messages, and has them read by each client."""
+    made = Cluster(broker, request.param)
     yield made
     made.close()
 
@@ -171,25 +176,27 @@ def test_reading_goes_on_from_positions(cluster):
 
 def test_several_topics_and_patterns(cluster):
     """By name, by URIs that differ in their topics, and by a regular expression."""
-    first, second = cluster.topic(name="many.one"), cluster.topic(name="many.two")
+    many = f"many-{cluster.client}"
+    first, second = cluster.topic(name=f"{many}.one"), cluster.topic(name=f"{many}.two")
     for topic in (first, second):
         cluster.send(topic, [topic])
     assert sorted(read_all(cluster.uri(first, second))[0]) == [first, second]
     assert sorted(read_all([cluster.uri(first), cluster.uri(second)])[0]) == [first, second]
-    assert sorted(read_all(cluster.uri(pattern="many[.].*"))[0]) == [first, second]
-    assert read_all(cluster.uri(pattern=".*[.]two"))[0] == [second]
+    assert sorted(read_all(cluster.uri(pattern=f"{many}[.].*"))[0]) == [first, second]
+    assert read_all(cluster.uri(pattern=f"{many}.*[.]two"))[0] == [second]
     assert read_all(cluster.uri(pattern="nobody"))[0:1] == ([],)
 
 
 def test_what_appears_later_is_read_from_its_beginning(cluster, monkeypatch):
     """A new partition, and a new topic that matches, though the source began at the latest."""
     monkeypatch.setattr("stream_w2v.connectors.kafka._LOOK_SECONDS", 0.2)
-    topic = cluster.topic(name="grows.a")
+    grows = f"grows-{cluster.client}"
+    topic = cluster.topic(name=f"{grows}.a")
     cluster.send(topic, ["before"])
-    with Following(open_source(cluster.uri(pattern="grows[.].*", start="latest"))) as following:
+    with Following(open_source(cluster.uri(pattern=f"{grows}[.].*", start="latest"))) as following:
         wait(lambda: following.batches)
         cluster.admin.create_partitions({topic: 2})
-        new = cluster.topic(name="grows.b")
+        new = cluster.topic(name=f"{grows}.b")
         wait(lambda: len(cluster.producer.partitions_for(topic)) == 2, 60)
         cluster.send(topic, ["one", "two"])
         cluster.send(new, ["three"])
@@ -202,7 +209,8 @@ def test_what_appears_later_is_read_from_its_beginning(cluster, monkeypatch):
 
 def test_where_to_begin(cluster):
     """At the earliest, the latest, or a time; the beginning is in the first batch's positions."""
-    topic = cluster.topic()
+    # However long ago it says that it was sent.
+    topic = cluster.topic(**{"retention.ms": "-1"})
     for second in (1, 2, 3):
         cluster.send(topic, [f"at{second}"], timestamp_ms=1_700_000_000_000 + 1000 * second)
     for start, expected in {
@@ -331,9 +339,10 @@ def test_a_topic_that_is_deleted_while_it_is_read_is_an_error(cluster, monkeypat
         assert str(following.error) == f"kafka://{topic}/0 is gone from {cluster.address}"
 
 
-def test_a_broker_that_is_killed_is_waited_for(own_broker, caplog):
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_broker_that_is_killed_is_waited_for(own_broker, caplog, client):
     """It is said once that it is away, and once that it is back; nothing is lost or doubled."""
-    cluster = Cluster(own_broker.address)
+    cluster = Cluster(own_broker.address, client)
     topic = cluster.topic(2)
     cluster.send(topic, [f"a{n}" for n in range(100)])
     with Following(open_source(cluster.uri(topic))) as following:
@@ -364,13 +373,15 @@ def test_what_cannot_work_is_said_before_anything_is_read(cluster, tmp_path, mon
     topic = cluster.topic()
     (tmp_path / "secret").write_text("geheim\n")
     monkeypatch.setenv("SECRET", "geheim")
+    # What a value must be, only one of the clients says well.
+    theirs = cluster.client == "confluent-kafka"
     sasl = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
     user = {**sasl, "sasl_plain_username": "me"}
     for options, said in [
-        ({"nonsense": 1}, "the Kafka source has no option nonsense"),
+        ({"nonsense": 1}, "nonsense"),
         ({"group_id": "g", "enable_auto_commit": "true"}, "has no option enable_auto_commit"),
-        ({"fetch_max_bytes": "many"}, "fetch_max_bytes must be a number, not many"),
-        ({"check_crcs": "maybe"}, "check_crcs must be true or false, not maybe"),
+        ({"fetch_max_bytes": "many"}, "fetch.max.bytes" if theirs else "be a number, not many"),
+        ({"check_crcs": "maybe"}, "check.crcs" if theirs else "must be true or false, not maybe"),
         ({"start": "soon"}, "start must be earliest, latest or a time such as"),
         ({"lost": "ignore"}, "lost must be one of fail, earliest, not ignore"),
         ({"isolation_level": "none"}, "isolation_level must be one of read_committed, read_unc"),
@@ -445,11 +456,13 @@ def test_passwords_reach_a_broker_that_asks_for_them(tmp_path, monkeypatch):
         producer.close()
         admin.close()
         uri = f"kafka://{running.address}/t?" + "&".join(f"{k}={v}" for k, v in client.items())
-        for place in ("env:GOOD", f"file:{tmp_path / 'secret'}"):
-            assert read_all(f"{uri}&sasl_plain_password={place}")[0] == ["hello"]
-        with pytest.raises(SourceError, match="no Kafka broker answers at") as caught:
-            open_source(f"{uri}&sasl_plain_password=env:BAD")
-        assert "falsch" not in str(caught.value)
+        for client in CLIENTS:
+            for place in ("env:GOOD", f"file:{tmp_path / 'secret'}"):
+                found, _ = read_all(f"{uri}&client={client}&sasl_plain_password={place}")
+                assert found == ["hello"]
+            with pytest.raises(SourceError, match="no Kafka broker answers at") as caught:
+                open_source(f"{uri}&client={client}&sasl_plain_password=env:BAD")
+            assert "falsch" not in str(caught.value)
 
 
 # A trainer.
@@ -459,10 +472,10 @@ def test_the_group_hears_what_is_durable(cluster, tmp_path):
     """After a checkpoint, and nothing before, so that ordinary tools show the lag."""
     topic = cluster.topic(2)
     cluster.send(topic, ["a b c"] * 10)
-    source = open_source(cluster.uri(topic, group_id="seen"), follow=False)
+    source = open_source(cluster.uri(topic, group_id=topic), follow=False)
     with Checkpoints(tmp_path) as checkpoints:
         Trainer(Word2Vec(min_count=1), source, checkpoints=checkpoints).run()
-    places = cluster.admin.list_group_offsets(["seen"])["seen"]
+    places = cluster.admin.list_group_offsets([topic])[topic]
     assert {part: place.offset for part, place in places.items()} == {
         TopicPartition(topic, 0): 5,
         TopicPartition(topic, 1): 5,
@@ -487,7 +500,9 @@ def test_the_command_trains_on_a_topic_and_goes_on_after_it_has_moved(
     assert (summary["records"], summary["words"], summary["dead"]) == (50, 200, 0)
     saved = load_checkpoint(state)
     assert saved.model.records == 100
-    assert saved.run["sources"] == [f"kafka://localhost:{port}/{topic}?field=text"]
+    assert saved.run["sources"] == [
+        cluster.uri(topic, field="text").replace("127.0.0.1", "localhost")
+    ]
     assert main(["info", str(state), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["unreadable_records"] == {"invalid JSON": 1}
     assert main(["train", cluster.uri("nobody"), "--vectors", "v.bin"]) == 2
@@ -518,8 +533,9 @@ def test_without_the_client_library_it_is_said_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("partitions", "equal"), [(1, crash.same), (4, crash.same_counts)], ids=["one", "four"]
 )
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_trainer_that_is_killed_ten_times_learns_every_message_once(
-    own_broker, tmp_path, partitions, equal
+    own_broker, tmp_path, partitions, equal, client
 ):
     """From one partition bit by bit, from several every word; the broker is killed, too."""
     uri = crash.filled_topic(own_broker.address, partitions, 40_000, 5)
@@ -529,6 +545,13 @@ def test_a_trainer_that_is_killed_ten_times_learns_every_message_once(
         own_broker.start()
 
     deaths = crash.rounds(
-        uri, crash.KAFKA_OPTIONS, 10, 0.6, 5, tmp_path, equal=equal, between=restart
+        f"{uri}?client={client}",
+        crash.KAFKA_OPTIONS,
+        10,
+        0.6,
+        5,
+        tmp_path,
+        equal=equal,
+        between=restart,
     )
     assert deaths.kills == 10

@@ -35,7 +35,12 @@ def cluster(broker: str) -> Iterator[Cluster]:
 def compacted(cluster: Cluster, partitions: int = 2) -> str:
     """Make a topic that is compacted as soon and as often as it can be; return its URI."""
     soon = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.001", "delete.retention.ms": "100"}
-    return cluster.uri(cluster.topic(partitions, **{"cleanup.policy": "compact", **soon}))
+    return uri_of(cluster, cluster.topic(partitions, **{"cleanup.policy": "compact", **soon}))
+
+
+def uri_of(cluster: Cluster, topic: str) -> str:
+    """Return the URI of a topic."""
+    return f"kafka://{cluster.address}/{topic}"
 
 
 def vectors(words: str, start: float = 0.0, size: int = 3) -> KeyedVectors:
@@ -162,24 +167,24 @@ def test_the_records_are_as_documented(cluster):
 def test_what_is_no_topic_of_vectors_is_refused(cluster):
     """One that is not there, one with something else in it, and more than one."""
     with pytest.raises(SourceNotFoundError, match=r"there is no topic nobody .*: make one"):
-        KafkaVectorSink.from_uri(cluster.uri("nobody"))
+        KafkaVectorSink.from_uri(uri_of(cluster, "nobody"))
     with pytest.raises(SourceNotFoundError, match="there is no topic nobody"):
-        read_vectors(cluster.uri("nobody"))
+        read_vectors(uri_of(cluster, "nobody"))
     with pytest.raises(ConfigError, match="vectors are in one topic"):
-        read_vectors(cluster.uri("a", "b"))
+        read_vectors(uri_of(cluster, "a,b"))
     topic = cluster.topic()
     producer = KafkaProducer(bootstrap_servers=cluster.address)
     producer.send(topic, b"something else", key=b"key")
     producer.close()
     with pytest.raises(FormatError, match="holds something else than vectors"):
-        read_vectors(cluster.uri(topic))
+        read_vectors(uri_of(cluster, topic))
 
 
 def test_the_command_writes_and_reads_a_topic(cluster, tmp_path, capsys):
     """From a topic of text to a topic of vectors, asked for neighbours like a file."""
     uri, text = compacted(cluster), cluster.topic(1)
     cluster.send(text, STREAM)
-    train = ["train", cluster.uri(text), "--no-follow", "--vectors", uri, "--min-count", "1"]
+    train = ["train", uri_of(cluster, text), "--no-follow", "--vectors", uri, "--min-count", "1"]
     assert main([*train, "--vector-size", "8", "--quiet"]) == 0
     word = next(iter(read_vectors(uri)))
     capsys.readouterr()
@@ -188,4 +193,4 @@ def test_the_command_writes_and_reads_a_topic(cluster, tmp_path, capsys):
     assert main(["export", uri, str(tmp_path / "v.txt")]) == 0
     assert len(KeyedVectors.load(tmp_path / "v.txt")) == len(read_vectors(uri))
     assert main(["info", uri]) == 0
-    assert main([*train[:4], cluster.uri("nobody"), "--quiet"]) == 2
+    assert main([*train[:4], uri_of(cluster, "nobody"), "--quiet"]) == 2
