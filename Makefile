@@ -15,7 +15,7 @@ PIP = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 PEERS = $(patsubst tests/benchmarks/environments/%.txt,build/peers/%/installed,\
 	$(wildcard tests/benchmarks/environments/*.txt))
 
-.PHONY: help demo test lint bench peers clean
+.PHONY: help demo test lint bench peers kafka clean
 
 help:
 	@echo 'make demo    train on $(CORPUS), ask for neighbours, score the vectors'
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint    run the linters, the type checker and the import contract'
 	@echo 'make bench   measure against gensim: $(OUT)/benchmark.md (CORPUS=path for another text)'
 	@echo 'make peers   install the other libraries that make bench measures if they are there (2 GB)'
+	@echo 'make kafka   run a Kafka broker at localhost:9092 until Ctrl-C (needs Java 17 and Maven)'
 	@echo 'make clean   delete what the other targets made'
 	@echo
 	@echo 'PYTHON=python3.12 (for example) picks the interpreter; it must be 3.11 or newer.'
@@ -49,6 +50,9 @@ bench: $(VENV)/installed-bench
 	$(BIN)/python -m tests.benchmarks --corpus $(CORPUS) --out $(OUT)
 
 peers: $(PEERS)
+
+kafka: $(VENV)/installed-test
+	$(BIN)/python -m tests.broker
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

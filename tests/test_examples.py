@@ -34,9 +34,26 @@ def test_own_tokenizer_finds_the_other_hashtag():
     assert "#rust" in run("examples/own_tokenizer.py")
 
 
+def test_a_text_is_replayed_to_kafka_and_learnt_as_it_comes(broker, tmp_path):
+    """One example sends, the other prints neighbours."""
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat\nthe dog sat on the rug\n" * 400)
+    topic = f"kafka://{broker}/replayed"
+    ignoring = ("-W", "ignore::DeprecationWarning", "-W", "ignore::ResourceWarning")
+    sent = run(*ignoring, "examples/replay_to_kafka.py", str(text), topic, "--rate=1e9", "--once")
+    assert sent == "800 messages sent\n"
+    seen = run(*ignoring, "examples/live_neighbours.py", topic, "cat", "--no-follow")
+    assert re.fullmatch(r" +\d+ messages  cat:( \w+){6}\n", seen.splitlines(keepends=True)[-1])
+
+
 def test_every_example_is_run():
     """An example without a test would break unseen."""
-    assert EXAMPLES == ["own_tokenizer.py", "quickstart.py"]
+    assert EXAMPLES == [
+        "live_neighbours.py",
+        "own_tokenizer.py",
+        "quickstart.py",
+        "replay_to_kafka.py",
+    ]
 
 
 def python_blocks() -> list[str]:

@@ -82,6 +82,40 @@ def snapshots(words: int, vector_size: int, times: int) -> dict[str, Any]:
     return {"looks": looks[1:], "bytes": source.nbytes}
 
 
+def checkpoints(words: int, vector_size: int, times: int) -> dict[str, Any]:
+    """Measure how long a checkpoint stops the training, and what it takes to copy its bytes."""
+    import tempfile
+
+    import numpy as np
+
+    from stream_w2v.checkpoint import Checkpoints
+    from tests.benchmarks import zipf
+
+    model = zipf.filled(words, vector_size=vector_size)
+    for batch in zipf.batches(words, _SOME_TOKENS, seed=1):
+        model.learn_batch(batch)
+    size = sum(tensor.nbytes for tensor in model.tensors().values())
+    held = _watch_lock(model)
+    source, target = (np.ones(size, np.uint8) for _ in range(2))
+
+    def copy_anew() -> None:
+        np.copyto(np.empty_like(source), source)
+
+    looks = []
+    with tempfile.TemporaryDirectory() as folder, Checkpoints(folder, keep=1) as directory:
+        for _ in range(1 + times):
+            look = {
+                "copy": _timed(lambda: np.copyto(target, source)),
+                "copy_to_new_memory": _timed(copy_anew),
+            }
+            held.clear()
+            look["start"] = _timed(lambda: directory.start(model, {"part": 1}))
+            look["held"] = held[-1]
+            look["write"] = _timed(directory.finish)
+            looks.append(look)
+    return {"looks": looks[1:], "bytes": size}
+
+
 def _timed(action: Callable[[], object]) -> float:
     clock = time.perf_counter()
     action()
@@ -128,4 +162,4 @@ def _gaps(model: Any, combine: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    answer(kernel=kernel, snapshots=snapshots)
+    answer(kernel=kernel, snapshots=snapshots, checkpoints=checkpoints)

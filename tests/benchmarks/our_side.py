@@ -151,6 +151,45 @@ def threads(path: str, workers: int, seed: int, out: Mapping[str, str]) -> dict[
     return {**clocks, "words": len(model.vocabulary)}
 
 
+def read(source: str, **options: Any) -> dict[str, Any]:
+    """Measure reading a source, and nothing else."""
+    from stream_w2v.connectors import open_source
+
+    with open_source(source, **options) as opened, clocked() as clocks:
+        records = sum(len(batch) for batch in opened)
+    return {**clocks, "records": records}
+
+
+def train_from(source: str, **options: Any) -> dict[str, Any]:
+    """Measure a trainer over a source, and the time that the thread which reads it is busy."""
+    from stream_w2v import Trainer, Word2Vec
+    from stream_w2v.connectors import open_source
+
+    Word2Vec().learn_one(SENTENCE)
+    model = Word2Vec()
+    opened = open_source(source, **options)
+    busy = 0.0
+
+    class Watched:
+        def __iter__(self) -> Any:
+            nonlocal busy
+            batches = iter(opened)
+            while True:
+                before = time.thread_time()
+                batch = next(batches, None)
+                busy += time.thread_time() - before
+                if batch is None:
+                    return
+                yield batch
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(opened, name)
+
+    with clocked() as clocks:
+        Trainer(model, Watched()).run()  # type: ignore[arg-type]
+    return {**clocks, "busy": busy, **{n: model.counters[n] for n in ("records", "words")}}
+
+
 def train_with_snapshots(path: str, every: float | None, combine: str) -> dict[str, Any]:
     """Measure a trainer whose sink gets a snapshot every so many seconds and forgets it."""
     from stream_w2v import KeyedVectors, Trainer, Word2Vec
@@ -302,6 +341,8 @@ if __name__ == "__main__":
         records=records,
         threads=threads,
         train_with_snapshots=train_with_snapshots,
+        read=read,
+        train_from=train_from,
         train=train,
         soak=soak,
         continual=continual,

@@ -73,6 +73,45 @@ def pause(setting: Setting) -> Section:
     )
 
 
+def checkpoint(setting: Setting) -> Section:
+    """Measure how long a checkpoint of a large vocabulary stops the training."""
+    words = QUICK_WORDS if setting.quick else WORDS
+    say(f"checkpoints of {words:,} words")
+    times = 2 if setting.quick else TIMES
+    answer = work("large_side", "checkpoints", words=words, vector_size=100, times=times).answer
+    looks = answer["looks"]
+
+    def milliseconds(key: str) -> str:
+        return spread([1e3 * look[key] for look in looks], ".0f", " ms")
+
+    row = [
+        milliseconds("start"),
+        *(
+            spread([look["start"] / look[copy] for look in looks], ".2f", "x")
+            for copy in ("copy", "copy_to_new_memory")
+        ),
+        milliseconds("write"),
+    ]
+    return Section(
+        title="Pause for a checkpoint",
+        columns=(
+            "training waits",
+            "times the copy of an array",
+            "times that into new memory",
+            "written after that",
+        ),
+        rows=[row],
+        notes=(
+            f"{words:,} words, d=100: the state takes {answer['bytes'] / 2**20:,.0f} MiB. "
+            f"`numpy.copyto` of an array as large takes {milliseconds('copy')} into memory that "
+            f"was written before, and {milliseconds('copy_to_new_memory')} into memory that is "
+            "new. `Checkpoints.start` copies into new memory.",
+            "It is written, with its digests, by another thread while training goes on.",
+        ),
+        raw=answer,
+    )
+
+
 def throughput(setting: Setting) -> Section:
     """Measure training with a snapshot every second, against none."""
     sides: dict[str, tuple[float | None, str]] = {
