@@ -81,7 +81,8 @@ class Trainer:
     snapshot_every
         Seconds after which the sinks get a snapshot in between; training waits for them.
     checkpoints
-        Where checkpoints go: one at the end of the run, whatever ends it in order. It stays open.
+        Where checkpoints go: one at the beginning, unless the run goes on from one, and one at the
+        end, whatever ends it in order. It stays open.
     checkpoint_every, checkpoint_seconds
         Records and seconds after which there is one in between; if neither is given, a minute. It
         is written while training goes on.
@@ -241,8 +242,7 @@ class Trainer:
                 workers.put(ready.work)
                 self._room.release()
                 positions = ready.positions
-                writing = self._checkpoints is not None and self._checkpoints.busy
-                checkpoint = self._checkpoint_due.now() and not writing
+                checkpoint = self._is_checkpoint_due()
                 snapshot = self._snapshot_due.now()
                 if checkpoint or snapshot:
                     workers.finish()
@@ -257,6 +257,12 @@ class Trainer:
                 if self._on_batch is not None:
                     self._on_batch()
         self.positions = positions
+
+    def _is_checkpoint_due(self) -> bool:
+        if self._checkpoints is None or self._checkpoints.busy:
+            return False
+        # The first one keeps where the source began, which another time may be elsewhere.
+        return self._saved is None or self._checkpoint_due.now()
 
     def _checkpoint(self, *, last: bool = False) -> None:
         """Write a checkpoint, unless all is as in the one before."""
