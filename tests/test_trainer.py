@@ -244,7 +244,7 @@ def test_snapshot_every_hands_out_snapshots_on_the_way() -> None:
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_snapshot_every_must_be_positive(seconds: float) -> None:
     """The error says what was given."""
-    message = f"snapshot_every must be more than 0 seconds, not {seconds}"
+    message = f"snapshot_every must be more than 0, not {seconds}"
     with pytest.raises(ConfigError, match=re.escape(message)):
         Trainer(model(), Listed([]), snapshot_every=seconds)
 
