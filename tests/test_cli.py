@@ -502,7 +502,7 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
         ),
         (
             ["no://where", "--vectors", "x.txt"],
-            "no installed source reads no:// (there is: file://)",
+            "no installed source reads no:// (there is: file://, kafka://)",
         ),
         (
             ["{corpus}", "--vectors", "x.txt", "--window", "0"],
