@@ -225,4 +225,7 @@ def _summary(
         "unreadable records left out": totals.dead,
     }
     parts += [f"{count:,} {what}" for what, count in notable.items() if count]
+    if totals.checkpoints:
+        pause = 1000 * totals.longest_pause
+        parts.append(f"{totals.checkpoints} checkpoints (training waited {pause:.0f} ms at most)")
     return "; ".join([*parts, f"wrote {' and '.join(written)}"])

@@ -297,6 +297,32 @@ def test_transactions(cluster):
     producer.close()
 
 
+def test_a_message_larger_than_a_fetch_holds_up_nothing(cluster):
+    """It is counted, and what comes after it is read."""
+    topic = cluster.topic(**{"max.message.bytes": "8000000"})
+    producer = KafkaProducer(bootstrap_servers=cluster.address, max_request_size=8_000_000)
+    for value in (b"before", b"x" * 5_000_000, b"after"):
+        producer.send(topic, value)
+    producer.close()
+    found, positions = read_all(cluster.uri(topic))
+    assert found == ["before", "after"]
+    assert dead_letters(positions) == {"too long": 1}
+    assert read_all(cluster.uri(topic, max_record_bytes=6_000_000))[0][1] == "x" * 5_000_000
+
+
+def test_what_was_compacted_away_is_not_waited_for(cluster):
+    """Offsets have gaps, also at the end."""
+    soon = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.001", "delete.retention.ms": "1"}
+    topic = cluster.topic(1, **{"cleanup.policy": "compact", **soon})
+    for _ in range(3):
+        cluster.send(topic, [f"text {n}" for n in range(50)])
+        time.sleep(0.2)
+    found, positions = read_all(cluster.uri(topic))
+    assert positions[f"kafka://{topic}/0"]["next"] == 150
+    # One key: how many are left depends on how far compaction is, but the last one is.
+    assert found[-1] == "text 49"
+
+
 # What is lost.
 
 
@@ -463,6 +489,40 @@ def test_passwords_reach_a_broker_that_asks_for_them(tmp_path, monkeypatch):
             with pytest.raises(SourceError, match="no Kafka broker answers at") as caught:
                 open_source(f"{uri}&client={client}&sasl_plain_password=env:BAD")
             assert "falsch" not in str(caught.value)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_broker_may_ask_for_tls(tmp_path, client):
+    """With the certificates that the usual options name."""
+    key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    store = tmp_path / "store.pem"
+    store.write_text(key.read_text() + certificate.read_text())
+    settings = {
+        "listeners": f"SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{{controller}}",
+        "advertised.listeners": f"SSL://127.0.0.1:{port}",
+        "listener.security.protocol.map": "SSL:SSL,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "SSL",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(store),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(certificate),
+    }
+    options = {"security_protocol": "SSL", "ssl_cafile": str(certificate)}
+    with Broker(tmp_path / "kafka", port, settings, options) as running:
+        admin = KafkaAdminClient(bootstrap_servers=running.address, **options)
+        admin.create_topics([NewTopic("t", 1, 1)])
+        admin.close()
+        producer = KafkaProducer(bootstrap_servers=running.address, **options)
+        producer.send("t", b"hello")
+        producer.close()
+        uri = f"kafka://{running.address}/t?client={client}&security_protocol=SSL"
+        assert read_all(f"{uri}&ssl_cafile={certificate}")[0] == ["hello"]
 
 
 # A trainer.
