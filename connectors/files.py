@@ -58,12 +58,12 @@ class FileSource(Source):
 
     Notes
     -----
-    The positions map each path, as it was given or as its glob found it, to the offset of the
-    next record in the file's decompressed content. A record is a line with its line break; the
-    last one needs none, and a UTF-8 byte order mark at the start belongs to no record. Standard
-    input and pipes that go on from a position pass over that many bytes, because they are
-    expected to begin anew. A compressed file that was finished is not looked at again; a plain
-    one is read on if it has grown.
+    The positions map the path of each file, from the root and without links, to ``next``, the
+    offset of the next record in its decompressed content, and ``finished``, whether it has been
+    read to its end. A record is a line with its line break; the last one needs none, and a UTF-8
+    byte order mark at the start belongs to no record. Standard input and pipes that go on from a
+    position pass over that many bytes, because they are expected to begin anew. A compressed file
+    that was finished is not looked at again; a plain one is read on if it has grown.
     """
 
     def __init__(
@@ -85,8 +85,7 @@ class FileSource(Source):
         self._batch_bytes = batch_bytes
         self._max_record_bytes = max_record_bytes
         self._todo = deque(self._sizes)  # the first one stays until it is finished
-        self._finished: set[str] = set()
-        self._positions: dict[str, int] = {}
+        self._positions: dict[str, Any] = {}
         self._file: _Lines | None = None
         self._done_bytes = 0
         self._closed = False
@@ -117,11 +116,6 @@ class FileSource(Source):
     def seek(self, positions: Positions) -> None:
         """Go on from these positions, as a batch reported them. Call before iterating."""
         self._positions = dict(positions)
-        started = [path for path in self._sizes if path in positions]
-        # Files are read one by one, so only the last one can be unfinished: provided that they
-        # are still read in the order in which they were.
-        if started == [path for path in positions if path in self._sizes]:
-            self._finished = set(started[:-1])
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order, and an empty one when a pipe is silent.
@@ -189,8 +183,9 @@ class FileSource(Source):
                     file = self._file = self._file or self._open_file(self._todo[0])
                     if not file.input.ended:
                         piece = file.read(self._batch_bytes)
-                        self._positions[file.path] = file.position
+                        self._place(file, finished=False)
                         return piece
+                    self._place(file, finished=True)
                     self._close_file()
                     self._todo.popleft()
                     self._done_bytes += self._sizes[file.path]
@@ -202,9 +197,12 @@ class FileSource(Source):
             return None
 
     def _open_file(self, path: str) -> _Lines:
-        position = self._positions.get(path, 0)
-        source = Input(path, position, finished=path in self._finished)
-        return _Lines(source, position, self._max_record_bytes)
+        place = self._positions.get(_real(path), {"next": 0, "finished": False})
+        source = Input(path, place["next"], finished=place["finished"])
+        return _Lines(source, place["next"], self._max_record_bytes)
+
+    def _place(self, file: _Lines, *, finished: bool) -> None:
+        self._positions[_real(file.path)] = {"next": file.position, "finished": finished}
 
 
 _Piece = tuple[bytes | memoryview, NDArray[np.int64]]
@@ -298,14 +296,18 @@ def _expand(paths: Iterable[str | os.PathLike[str]]) -> dict[str, int]:
     for given in paths:
         for path in _matches(os.fspath(given)):
             size = _size(path)
-            real = path if path == STDIN else os.path.realpath(path)
-            if real not in seen:
-                seen.add(real)
+            if _real(path) not in seen:
+                seen.add(_real(path))
                 sizes[path] = size
     if not sizes:
         msg = "no file was named: give a path, a glob or -"
         raise ConfigError(msg)
     return sizes
+
+
+def _real(path: str) -> str:
+    """Return what a file is called whatever the working directory is."""
+    return path if path == STDIN else os.path.realpath(path)
 
 
 def _matches(path: str) -> list[str]:

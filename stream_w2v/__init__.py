@@ -1,5 +1,6 @@
 """Word vectors from text that never stops arriving."""
 
+from stream_w2v.checkpoint import Checkpoint, Checkpoints, load_checkpoint
 from stream_w2v.config import Config
 from stream_w2v.errors import StreamW2VError
 from stream_w2v.model import Word2Vec
@@ -11,6 +12,8 @@ from stream_w2v.vocabulary import Vocabulary
 
 __all__ = [
     "Batch",
+    "Checkpoint",
+    "Checkpoints",
     "Config",
     "KeyedVectors",
     "NoiseDistribution",
@@ -22,4 +25,5 @@ __all__ = [
     "Trainer",
     "Vocabulary",
     "Word2Vec",
+    "load_checkpoint",
 ]

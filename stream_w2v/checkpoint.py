@@ -7,16 +7,18 @@ exactly once, however the run before ended.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from stream_w2v.config import Tokenizer
 from stream_w2v.errors import (
@@ -27,7 +29,7 @@ from stream_w2v.errors import (
     VersionError,
 )
 from stream_w2v.model import Word2Vec
-from stream_w2v.storage import TEMPORARY, StrPath, storage_error
+from stream_w2v.storage import TEMPORARY, StrPath, storage_error, sync_directory
 from stream_w2v.stream import Positions
 
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
@@ -76,13 +78,13 @@ class Checkpoints:
     ----------
     keep, run
         As above; they may be changed.
+    newest
+        How many records the newest one has learnt, and its positions; None before there is one.
     durable
         The positions in the newest one that is safely on the disk; None if this object has written
         none.
     written
         How many it has written.
-    longest_pause
-        For how many seconds training waited, at most, while a model was copied.
 
     Raises
     ------
@@ -101,7 +103,7 @@ class Checkpoints:
         self.directory = Path(directory)
         self.durable: Positions | None = None
         self.written = 0
-        self.longest_pause = 0.0
+        self.newest: tuple[int, Positions] | None = None
         self.keep = keep
         self.run = dict(run or {})
         self._writer: _Writer | None = None
@@ -130,17 +132,24 @@ class Checkpoints:
         ConfigError
             If the model needs ``text`` and it was not given.
         """
-        return _newest(self.directory, text, workers, set_aside=True)
+        found = _newest(self.directory, text, workers, set_aside=True)
+        if found is not None:
+            self.newest = (found.model.records, found.positions)
+        return found
 
     def save(self, model: Word2Vec, positions: Positions) -> None:
         """Write a checkpoint, and come back when it is on the disk.
 
+        Whether the one before it, which :meth:`start` began, could be written does not matter then.
+
         Raises
         ------
         StorageError
-            If it, or the one before it, could not be written; older ones are intact.
+            If it could not be written; older ones are intact.
         """
-        self.finish()
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
         self._write(model, positions)
 
     def start(self, model: Word2Vec, positions: Positions) -> None:
@@ -152,11 +161,9 @@ class Checkpoints:
             If the one before it could not be written.
         """
         self.finish()
-        begin = time.perf_counter()
-        copied = model.copy()
-        self.longest_pause = max(self.longest_pause, time.perf_counter() - begin)
-        self._writer = _Writer(self, copied, positions)
+        self._writer = _Writer(self, model.copy(), positions)
         self._writer.start()
+        self.newest = (model.records, positions)
 
     @property
     def busy(self) -> bool:
@@ -171,9 +178,11 @@ class Checkpoints:
         StorageError
             If it could not be written.
         """
-        writer, self._writer = self._writer, None
+        writer = self._writer
         if writer is not None:
             writer.join()
+            # Only now: whoever is interrupted while it waits must not let go of what still writes.
+            self._writer = None
             if writer.error is not None:
                 raise writer.error
 
@@ -187,23 +196,31 @@ class Checkpoints:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        if isinstance(error[1], SystemExit):
+            # The process ends at once, and with it the lock and what is half written.
+            return
+        try:
+            if error[1] is None:
+                self.finish()
+        finally:
+            self.close()
 
     def _write(self, model: Word2Vec, positions: Positions) -> None:
         numbers = [_number(path) for path in self.directory.glob("checkpoint-*")]
         path = self.directory / f"checkpoint-{max(numbers, default=0) + 1:012}.safetensors"
         model.save(path, {"positions": dict(positions), "run": self.run})
+        self.newest = (model.records, positions)
         self.durable = positions
         self.written += 1
         for old in checkpoint_files(self.directory)[self.keep :]:
             try:
                 old.unlink(missing_ok=True)
             except OSError as error:
-                raise storage_error(old, error) from error
+                _log.warning("cannot remove the old checkpoint %s: %s", old, error)
 
 
 class _Writer(threading.Thread):
-    """Writes one checkpoint. A daemon: whoever aborts the process does not want to wait for it."""
+    """Writes one checkpoint. A daemon: a process that is aborted does not wait for it."""
 
     def __init__(self, checkpoints: Checkpoints, model: Word2Vec, positions: Positions) -> None:
         super().__init__(name="stream-w2v checkpoint", daemon=True)
@@ -211,8 +228,10 @@ class _Writer(threading.Thread):
         self._todo = (checkpoints, model, positions)
 
     def run(self) -> None:
-        checkpoints, model, positions = self._todo
         try:
+            checkpoints, model, positions = self._todo
+            # So that the copy's memory goes when it is written, not at the next checkpoint.
+            del self._todo
             checkpoints._write(model, positions)
         except BaseException as error:
             self.error = error
@@ -259,6 +278,9 @@ def _newest(
     for path in checkpoint_files(directory):
         try:
             found = _read(path, text, workers)
+        except SourceNotFoundError:
+            # A trainer has removed it meanwhile, and there is a newer one.
+            return _newest(directory, text, workers, set_aside=set_aside)
         except VersionError:
             raise
         except FormatError as error:
@@ -290,22 +312,25 @@ def _number(path: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def _locked(directory: Path) -> BinaryIO:
+def _locked(directory: Path) -> FileIO:
     """Return a file that is locked until it is closed."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / _LOCK).open("a+b")
+    with ExitStack() as failing:
         try:
+            if not directory.is_dir():
+                directory.mkdir(parents=True, exist_ok=True)
+                sync_directory(directory.parent)
+            if not os.access(directory, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            file = failing.enter_context((directory / _LOCK).open("a+b", buffering=0))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n".encode())
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read().decode(errors="replace").strip()
-            file.close()
             msg = f"process {owner} trains into {directory} already: use another directory"
             raise StorageError(msg) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n".encode())
-        file.flush()
-    except OSError as error:
-        raise storage_error(directory, error) from error
+        except OSError as error:
+            raise storage_error(directory, error) from error
+        failing.pop_all()
     return file

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -224,7 +225,11 @@ def train(
         Path | None, typer.Option(metavar="MODEL", help="Save the whole model, to go on from.")
     ] = None,
     load: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Go on with a saved model.")
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Go on with a saved model, unless there is a checkpoint already.",
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -237,8 +242,9 @@ def train(
     checkpoint_every: CheckpointEveryOption = None,
     checkpoint_seconds: CheckpointSecondsOption = None,
     checkpoint_keep: Annotated[
-        int, typer.Option(metavar="N", min=1, help="How many checkpoints to keep.")
-    ] = 3,
+        int | None,
+        typer.Option(metavar="N", min=1, help="How many checkpoints to keep (3 by default)."),
+    ] = None,
     follow: FollowOption = None,
     combine: CombineOption = DEFAULT_COMBINATION,
     refresh: RefreshOption = False,
@@ -263,6 +269,7 @@ def train(
         "--checkpoint": {
             "--checkpoint-every": checkpoint_every is not None,
             "--checkpoint-seconds": checkpoint_seconds is not None,
+            "--checkpoint-keep": checkpoint_keep is not None,
         },
     }
     for needed, value in (("--vectors", vectors), ("--checkpoint", checkpoint)):
@@ -272,8 +279,6 @@ def train(
     if len({os.path.realpath(path) for path in outputs}) < len(outputs):
         _refuse("--vectors and --save name the same file")
     goes_on = checkpoint is not None and _has_checkpoint(checkpoint)
-    if load is not None and goes_on:
-        _refuse(f"{checkpoint} holds checkpoints to go on from: leave out --load")
     run = Run(
         sources=source,
         follow=follow,
@@ -282,24 +287,25 @@ def train(
         vectors_every=vectors_every,
         combine=combine,
         refresh=refresh,
+        save=None if save is None else str(save),
         checkpoint_every=checkpoint_every,
         checkpoint_seconds=checkpoint_seconds,
-        checkpoint_keep=checkpoint_keep,
+        checkpoint_keep=checkpoint_keep or 3,
     )
     # What is wrong with the command line is said before anything is made.
     config = Config.from_options(options)
     if load is None and not goes_on:
         config = _new_config(options, refresh=refresh)
-    reader = open_reader(run, save)
+    reader = open_reader(run)
     with _checkpoints(checkpoint, run) as checkpoints:
-        start = None if checkpoints is None else checkpoints.load(workers=options.get("workers"))
+        start = None if checkpoints is None else _newest(checkpoints, options.get("workers"))
         if start is not None:
             _check_options(start.model, options, start.path)
         elif load is not None:
             start = Checkpoint(_load_for_training(load, options))
         else:
             start = Checkpoint(Word2Vec(config))
-        execute(run, reader, start, checkpoints, save=save, quiet=quiet, as_json=as_json)
+        execute(run, reader, start, checkpoints, quiet=quiet, as_json=as_json)
 
 
 @app.command(epilog=_examples("stream-w2v resume state/ --vectors vectors.bin"))
@@ -311,6 +317,7 @@ def resume(
     vectors: Annotated[
         str | None, typer.Option(metavar="OUT", help="Write the vectors there instead.")
     ] = None,
+    format: FormatOption = None,
     broker: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where the broker is now, if it has moved."),
@@ -330,13 +337,14 @@ def resume(
     if not _has_checkpoint(directory):
         _refuse(f"{directory} holds no checkpoint: start with train SOURCE --checkpoint DIR")
     with Checkpoints(directory) as checkpoints:
-        start = checkpoints.load(workers=workers)
+        start = _newest(checkpoints, workers)
         assert start is not None
+        _check_options(start.model, {}, start.path)
         run = Run.from_dict(start.run)
         if broker is not None:
-            run = replace(run, sources=_at_broker(run.sources, broker))
+            run = _at_broker(run, broker)
         if vectors is not None:
-            run = replace(run, vectors=vectors, format=None)
+            run = replace(run, vectors=vectors, format=format)
         if checkpoint_every is not None or checkpoint_seconds is not None:
             run = replace(
                 run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
@@ -359,11 +367,24 @@ def _checkpoints(
     return Checkpoints(directory, run.checkpoint_keep, run=run.to_dict())
 
 
-def _at_broker(sources: Sequence[str], broker: str) -> list[str]:
-    """Return the sources with another broker's address."""
-    if not all(source.lower().startswith("kafka://") for source in sources):
-        _refuse("--broker is about Kafka, and this run reads something else")
-    return [urlsplit(source)._replace(netloc=broker).geturl() for source in sources]
+def _newest(checkpoints: Checkpoints, workers: int | None) -> Checkpoint | None:
+    # A model whose text was cut by a function needs one to be loaded; it is refused after that.
+    return checkpoints.load(text=str.split, workers=workers)
+
+
+def _at_broker(run: Run, broker: str) -> Run:
+    """Return a run whose topics are at another broker."""
+    if not re.fullmatch(r"[^/@?#\s]+", broker):
+        _refuse(f"--broker is HOST:PORT, several with commas between them, not {broker}")
+
+    def moved(name: str) -> str:
+        return urlsplit(name)._replace(netloc=broker).geturl() if is_topic(name) else name
+
+    if not any(map(is_topic, [*run.sources, run.vectors or ""])):
+        _refuse("--broker is about Kafka, and this run reads and writes something else")
+    return replace(
+        run, sources=[*map(moved, run.sources)], vectors=run.vectors and moved(run.vectors)
+    )
 
 
 def _new_config(options: Mapping[str, Any], *, refresh: bool) -> Config:

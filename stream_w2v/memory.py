@@ -34,7 +34,8 @@ def memory_bound(config: Config) -> int:
 
     While an array grows it exists twice for a moment. What does not depend on the stream comes on
     top: the interpreter, the compiled code, the batches that are read ahead, what each worker has
-    to itself; and so does a snapshot while there is one, twice if it is refreshed from a replay.
+    to itself; and so does a snapshot while there is one, twice if it is refreshed from a replay,
+    and a copy of the whole while a checkpoint is written.
     """
     rows = config.max_vocab_size
     return (

@@ -48,7 +48,7 @@ class Word2Vec:
     config, schedule
         The options, and what they say of learning rates.
     metadata
-        What was kept in the file beside the model: see :meth:`save`.
+        What was kept beside the model in the file that it was loaded from: see :meth:`save`.
 
     Raises
     ------
@@ -211,15 +211,14 @@ class Word2Vec:
             The file.
         metadata
             What else to keep in it, JSON-serialisable: the ``metadata`` of the model that
-            :meth:`load` returns. Without it, the model's own.
+            :meth:`load` returns. It is not carried on from there to the next save.
 
         Raises
         ------
         StorageError
             If it cannot be written; a file that was there before is intact.
         """
-        kept = self.metadata if metadata is None else metadata
-        about = {"config": self.config.to_dict(), "metadata": dict(kept)}
+        about = {"config": self.config.to_dict(), "metadata": dict(metadata or {})}
         with self._learner.whole():
             write_tensors(path, _KIND, _VERSION, self.tensors(), about)
 
@@ -274,7 +273,6 @@ class Word2Vec:
         Saving the copy in another thread is how to save without holding up training.
         """
         twin = Word2Vec(self.config)
-        twin.metadata = self.metadata
         with self._learner.whole():
             twin._state.copy_from(self._state)
         return twin
@@ -314,8 +312,8 @@ def _gathered(xs: Iterable[Record]) -> Iterator[Batch | list[TokenBlock]]:
     try:
         for record in map(_encoded, xs):
             if records and (size >= _GATHERED_BYTES or type(record) is not type(records[0])):
-                yield _work(records)
-                records, size = [], 0
+                work, records, size = _work(records), [], 0
+                yield work
             records.append(record)
             size += len(record)
     except (Exception, KeyboardInterrupt):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints
 from stream_w2v.connectors import open_source
@@ -36,6 +37,8 @@ class Run:
         is usual there.
     vectors, format, vectors_every, combine, refresh
         Where vectors go, and how.
+    save
+        Where the whole model goes at the end.
     checkpoint_every, checkpoint_seconds, checkpoint_keep
         How often there is a checkpoint, in records and in seconds, and how many are kept.
     """
@@ -47,6 +50,7 @@ class Run:
     vectors_every: float | None = None
     combine: str = DEFAULT_COMBINATION
     refresh: bool = False
+    save: str | None = None
     checkpoint_every: int | None = None
     checkpoint_seconds: float | None = None
     checkpoint_keep: int = 3
@@ -68,12 +72,12 @@ class Run:
         """
         values = dict(values)
         directory = values.pop("directory", "")
-        if not values or not set(values) <= {field.name for field in fields(cls)}:
+        if "sources" not in values or not set(values) <= {field.name for field in fields(cls)}:
             msg = "the checkpoint does not say what was read: go on with train --checkpoint"
             raise FormatError(msg)
         run = cls(**values)
-        paths = [*run.sources, *([run.vectors] if run.vectors else [])]
-        relative = [path for path in paths if _is_relative(path)]
+        paths = [*run.sources, run.vectors, run.save]
+        relative = [path for path in paths if path and _is_relative(path)]
         if relative and directory != os.getcwd():  # noqa: PTH109
             msg = f"the run named {relative[0]} in the directory {directory}: resume it from there"
             raise ConfigError(msg)
@@ -81,15 +85,18 @@ class Run:
 
 
 def _is_relative(path: str) -> bool:
-    return (
-        path != "-" and not path.startswith("/") and re.match(r"[A-Za-z][\w+.-]*://", path) is None
-    )
+    """Whether a path, or a URI, or an option in it, means another file in another directory."""
+    kind, separator, rest = path.partition("://")
+    if separator and kind.lower() != "file":
+        named = re.findall(r"(?:dead_letters=|file=|file:)([^&]*)", unquote(rest))
+        return any(not name.startswith(("/", "topic:")) for name in named)
+    return path != "-" and not (rest if separator else path).startswith("/")
 
 
-def open_reader(run: Run, save: Path | None = None) -> Source:
+def open_reader(run: Run) -> Source:
     """Make the source of a run, once it is sure that its outputs can be written."""
     topic = run.vectors is not None and is_topic(run.vectors)
-    for path in (None if topic else run.vectors, save):
+    for path in (None if topic else run.vectors, run.save):
         if path:
             check_output(Path(path))
             check_no_source(Path(path), run.sources)
@@ -134,7 +141,6 @@ def execute(
     start: Checkpoint,
     checkpoints: Checkpoints | None,
     *,
-    save: Path | None = None,
     quiet: bool = False,
     as_json: bool = False,
 ) -> None:
@@ -155,18 +161,18 @@ def execute(
         snapshot_every=run.vectors_every,
         combine=run.combine,
         refresh=run.refresh,
-        release=save is None,
+        release=run.save is None,
         on_batch=None if progress is None else progress.update,
     )
     with _stopping(trainer) as received, progress or contextlib.nullcontext():
         totals = trainer.run()
-        if save is not None:
+        if run.save is not None:
             if progress is not None:
-                progress.say(f"saving {save}")
-            model.save(save)
+                progress.say(f"saving {run.save}")
+            model.save(run.save)
     paths = {
         "vectors": run.vectors,
-        "save": save and str(save),
+        "save": run.save,
         "checkpoint": checkpoints and str(checkpoints.directory),
     }
     if not quiet:

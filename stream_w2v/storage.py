@@ -212,6 +212,15 @@ def open_input(path: StrPath) -> Iterator[io.BufferedReader]:
         raise SourceError(msg) from error
 
 
+def sync_directory(path: StrPath) -> None:
+    """See to it that what was made in a directory is there after a power failure."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _sync_directory(directory)
+    finally:
+        os.close(directory)
+
+
 def write_tensors(
     path: StrPath, kind: str, version: int, tensors: Tensors, metadata: Mapping[str, Any]
 ) -> None:

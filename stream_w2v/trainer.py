@@ -63,10 +63,10 @@ _COUNTED = ("records", "words", "kept", "invalid", "oversize", "evicted", "forgo
 class Trainer:
     """Reads a source through a model, and hands snapshots to sinks.
 
-    One thread, the *feeder*, reads, decompresses and cuts records into words a few batches ahead.
-    All else happens in the thread that calls :meth:`run`, so what is learnt does not depend on
-    timing; but a model with several ``workers`` cuts and learns in as many threads. A trainer runs
-    once.
+    One thread, the *feeder*, reads, decompresses and cuts records into words a few batches ahead,
+    and another writes checkpoints. All else happens in the thread that calls :meth:`run`, so what
+    is learnt does not depend on timing; but a model with several ``workers`` cuts and learns in as
+    many threads. A trainer runs once.
 
     Parameters
     ----------
@@ -97,7 +97,8 @@ class Trainer:
     Attributes
     ----------
     positions
-        Where the source goes on after what was learnt.
+        Where the source goes on after what was learnt: once :meth:`run` has returned, or raised
+        what its source raised.
 
     Raises
     ------
@@ -140,11 +141,8 @@ class Trainer:
             checkpoint_seconds = _CHECKPOINT_SECONDS
         self._checkpoint_due = _Due(model, checkpoint_seconds, checkpoint_every)
         self._snapshot_due = _Due(model, snapshot_every)
-        # Of the newest checkpoint: the records learnt, and the positions after them.
-        self._saved: tuple[int, Positions] | None = None
-        if positions:
-            self._saved = (model.records, self.positions)
-        self._committed: Positions | None = None
+        self._committed = checkpoints.durable if checkpoints else None
+        self._longest_pause = 0.0
         self._combine = combine
         self._refresh = refresh
         self._release = release
@@ -161,42 +159,40 @@ class Trainer:
         Raises
         ------
         EmptyVocabularyError
-            If no word has a vector at the end.
+            If no word has a vector at the end, unless the run was stopped and can go on.
         SourceError
-            If the source broke off. What came before is learnt; nothing was written.
+            If the source broke off. What came before is learnt, and in a checkpoint; the sinks got
+            no last snapshot.
         StorageError
-            If a sink could not write.
+            If a sink, or a checkpoint, could not be written.
         DivergedError
             If the vectors are no longer finite.
         """
         begin = time.monotonic()
         before = self.model.counters
         dead = dead_letters(self.positions).total()
-        self.source.seek(self.positions)
+        written = self._checkpoints.written if self._checkpoints else 0
         feeder = threading.Thread(target=self._feed, name="stream-w2v feeder", daemon=True)
-        feeder.start()
         with ExitStack() as cleaning:
             for sink in self.sinks:
                 cleaning.callback(sink.close)
-            cleaning.callback(feeder.join)
-            cleaning.callback(self.source.close)
-            cleaning.callback(self._end_feeder)
-            try:
-                self._learn()
-            except SourceError:
-                self._checkpoint(last=True)
-                raise
+            cleaning.callback(self._end_feeder, feeder)
+            self.source.seek(self.positions)
+            feeder.start()
+            self._learn()
             self._checkpoint(last=True)
-            if len(self.model.vocabulary) == 0 and not self._may_be_empty():
+            if len(self.model.vocabulary) > 0:
+                self._snapshot(last=self._release)
+            elif not (self._stopped and self._checkpoints):
+                # A run that was stopped may have its words after it goes on.
                 raise EmptyVocabularyError(self._why_empty())
-            self._snapshot(last=self._release)
         after = self.model.counters
         return Totals(
             seconds=time.monotonic() - begin,
             stopped=self._stopped,
             dead=dead_letters(self.positions).total() - dead,
-            checkpoints=self._checkpoints.written if self._checkpoints else 0,
-            longest_pause=self._checkpoints.longest_pause if self._checkpoints else 0.0,
+            checkpoints=(self._checkpoints.written if self._checkpoints else 0) - written,
+            longest_pause=self._longest_pause,
             **{name: int(after[name] - before[name]) for name in _COUNTED},
         )
 
@@ -224,9 +220,12 @@ class Trainer:
             # For the thread that learns to raise.
             self._ready.put(error)
 
-    def _end_feeder(self) -> None:
+    def _end_feeder(self, feeder: threading.Thread) -> None:
         self._ended = True
         self._room.release()
+        self.source.close()
+        if feeder.ident is not None:
+            feeder.join()
 
     def _learn(self) -> None:
         positions = self.positions
@@ -238,10 +237,13 @@ class Trainer:
                 if isinstance(ready, BaseException):
                     workers.finish()
                     self.positions = positions
+                    if isinstance(ready, SourceError):
+                        self._checkpoint(last=True)
                     raise ready
                 workers.put(ready.work)
                 self._room.release()
                 positions = ready.positions
+                begin = time.monotonic()
                 checkpoint = self._is_checkpoint_due()
                 snapshot = self._snapshot_due.now()
                 if checkpoint or snapshot:
@@ -250,6 +252,7 @@ class Trainer:
                     self.positions = positions
                 if checkpoint:
                     self._checkpoint()
+                    self._longest_pause = max(self._longest_pause, time.monotonic() - begin)
                 if snapshot:
                     self._snapshot()
                     self._snapshot_due.again()
@@ -261,18 +264,18 @@ class Trainer:
     def _is_checkpoint_due(self) -> bool:
         if self._checkpoints is None or self._checkpoints.busy:
             return False
+        # Now is when one that could not be written comes up.
+        self._checkpoints.finish()
         # The first one keeps where the source began, which another time may be elsewhere.
-        return self._saved is None or self._checkpoint_due.now()
+        return self._checkpoints.newest is None or self._checkpoint_due.now()
 
     def _checkpoint(self, *, last: bool = False) -> None:
         """Write a checkpoint, unless all is as in the one before."""
         if self._checkpoints is None:
             return
-        place = (self.model.records, self.positions)
-        if place != self._saved:
+        if (self.model.records, self.positions) != self._checkpoints.newest:
             write = self._checkpoints.save if last else self._checkpoints.start
             write(self.model, self.positions)
-            self._saved = place
         self._checkpoint_due.again()
         if last:
             self._checkpoints.finish()
@@ -284,10 +287,6 @@ class Trainer:
         if durable is not None and durable is not self._committed:
             self._committed = durable
             self.source.commit(durable)
-
-    def _may_be_empty(self) -> bool:
-        """Whether nothing is missing if there is no word: it was only the beginning of a run."""
-        return self._stopped and not self.sinks and self._checkpoints is not None
 
     def _snapshot(self, *, last: bool = False) -> None:
         if self.sinks:

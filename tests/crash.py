@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from stream_w2v import Word2Vec
-from stream_w2v.checkpoint import Checkpoint, load_checkpoint
+from stream_w2v.checkpoint import Checkpoint, checkpoint_files, load_checkpoint
 from stream_w2v.cli import main as stream_w2v
 from stream_w2v.storage import TEMPORARY
 
@@ -37,12 +37,15 @@ class Deaths:
     ----------
     kills, while_writing
         How often it was killed, and how often of these while a checkpoint was being written.
+    newest
+        The number of the newest checkpoint that any of them had left.
     lives
         Seconds for which each process lived.
     """
 
     kills: int = 0
     while_writing: int = 0
+    newest: int = 0
     lives: list[float] = field(default_factory=list)
 
 
@@ -76,6 +79,8 @@ def kill_often(
                 deaths.kills += 1
                 # What is seen now was there when it died.
                 deaths.while_writing += _is_writing(directory)
+                for path in checkpoint_files(directory)[:1] if directory.is_dir() else ():
+                    deaths.newest = max(deaths.newest, int(path.stem.split("-")[1]))
         code = process.wait()
         deaths.lives.append(time.monotonic() - begin)
         if code == 0:
@@ -206,6 +211,7 @@ def rounds(
             raise AssertionError(msg)
         total.kills += deaths.kills
         total.while_writing += deaths.while_writing
+        total.newest = max(total.newest, deaths.newest)
         total.lives += deaths.lives
         between(total.kills)
         print(f"{total.kills} of {kills} kills", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,6 @@ def test_writing_does_not_wait_and_what_is_learnt_meanwhile_is_not_in_it(tmp_pat
         checkpoints.finish()
         assert not checkpoints.busy
         assert checkpoints.durable == {"a": 50}
-        assert 0 < checkpoints.longest_pause < 60
     assert state_of(load_checkpoint(tmp_path).model) == then != state_of(model)
 
 
@@ -350,8 +350,7 @@ def test_checkpoints_come_after_so_many_seconds(tmp_path):
         Trainer(model, Numbered(STREAM), checkpoints=checkpoints, checkpoint_seconds=1e-6).run()
         many = checkpoints.written
         Trainer(model, Numbered(STREAM), checkpoints=checkpoints, checkpoint_seconds=1e6).run()
-        # One at the beginning, one at the end.
-        assert checkpoints.written == many + 2 > 4
+        assert checkpoints.written == many + 1 > 4
 
 
 def test_nothing_is_written_when_nothing_has_changed(tmp_path):
@@ -413,6 +412,85 @@ def test_an_interval_must_be_positive(name):
         Trainer(Word2Vec(), Numbered(STREAM), **{name: 0})
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_that_is_not_the_sources_leaves_no_wrong_checkpoint(tmp_path, workers):
+    """Of what is behind it nobody knows how much was learnt; the checkpoint before is right."""
+    batches = 0
+
+    def breaks() -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 30:
+            msg = "not from the source"
+            raise SourceError(msg)
+
+    with Checkpoints(tmp_path) as checkpoints:
+        trainer = Trainer(
+            Word2Vec(**HARD, workers=workers),
+            Numbered(STREAM),
+            checkpoints=checkpoints,
+            checkpoint_every=10,
+            on_batch=breaks,
+        )
+        with pytest.raises(SourceError, match="not from the source"):
+            trainer.run()
+    saved = load_checkpoint(tmp_path)
+    assert saved.model.records == saved.positions["part"]["at"] < 30
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_all_that_came_before_a_source_broke_off_is_in_a_checkpoint(tmp_path, workers):
+    """With several threads, too."""
+    with Checkpoints(tmp_path) as checkpoints:
+        trainer = Trainer(
+            Word2Vec(**HARD, workers=workers),
+            Numbered(STREAM, SourceError("the cable was cut")),
+            checkpoints=checkpoints,
+        )
+        with pytest.raises(SourceError, match="the cable was cut"):
+            trainer.run()
+    saved = load_checkpoint(tmp_path)
+    assert saved.model.records == saved.positions["part"]["at"] == len(STREAM)
+
+
+def test_a_checkpoint_that_could_not_be_written_is_heard_of_soon(tmp_path, monkeypatch):
+    """Not when the next one is due, which may be hours later."""
+    calls = []
+    save = Word2Vec.save
+
+    def fails_at_first(self: Word2Vec, *arguments: Any) -> None:
+        calls.append(self.records)
+        if len(calls) == 1:
+            msg = "No space left on device"
+            raise StorageError(msg)
+        save(self, *arguments)
+
+    monkeypatch.setattr(Word2Vec, "save", fails_at_first)
+    learnt = 0
+
+    def slowly() -> None:
+        nonlocal learnt
+        learnt += 1
+        time.sleep(0.001)
+
+    with Checkpoints(tmp_path) as checkpoints:
+        trainer = Trainer(
+            Word2Vec(**HARD), Numbered(STREAM * 10), checkpoints=checkpoints, on_batch=slowly
+        )
+        with pytest.raises(StorageError, match="No space left"):
+            trainer.run()
+    assert learnt < len(STREAM) * 10 / 2
+    # Leaving the block without asking tells it as well; a later one that is written makes up.
+    calls.clear()
+    with pytest.raises(StorageError, match="No space left"), Checkpoints(tmp_path) as checkpoints:
+        checkpoints.start(small(), {"a": 1})
+    calls.clear()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.start(small(), {"a": 1})
+        checkpoints.save(small(), {"a": 2})
+    assert load_checkpoint(tmp_path).positions == {"a": 2}
+
+
 # Killed.
 
 
@@ -423,3 +501,5 @@ def test_a_run_that_is_killed_ten_times_is_the_undisturbed_one(tmp_path):
     deaths = crash.rounds(str(text), crash.FILES_OPTIONS, 10, 0.4, 3, tmp_path / "checkpoints")
     assert deaths.kills == 10
     assert deaths.while_writing > 0
+    # Each died further on than the one before.
+    assert deaths.newest > 2

@@ -355,10 +355,58 @@ def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_pa
     assert run(*train, *SMALL, "-q").code == 0
     for arguments, said in [
         ((*train, "--vector-size", "9"), "--vector-size 9 contradicts "),
-        ((*train, "--load", files.model), f"{state} holds checkpoints to go on from: leave out"),
         (("resume", state, "--broker", "localhost:9092"), "--broker is about Kafka, and this run"),
+        (
+            ("resume", state, "--broker", "kafka://a:1"),
+            "--broker is HOST:PORT, several with commas",
+        ),
     ]:
         assert error_of(run(*arguments), 2).startswith(said)
+
+
+def test_the_same_command_goes_on_whatever_it_began_with(
+    run: Run, files: Files, tmp_path: Path
+) -> None:
+    """With --load, as a supervisor starts it again; what it saves is a model and no checkpoint."""
+    corpus, state, model = tmp_path / "c.txt", tmp_path / "state", tmp_path / "m.safetensors"
+    corpus.write_text(text(2))
+    train = ("train", corpus, "--load", files.model, "--checkpoint", state, "--save", model, "-q")
+    assert run(*train).code == 0
+    corpus.write_text(text(2) + text(3))
+    assert run(*train).code == 0
+    for path in (state, model):
+        assert json.loads(run("info", path, "--json").out)["counters"]["records"] == 900
+    facts = json.loads(run("info", model, "--json").out)
+    assert facts["kind"] == "model"
+    assert "positions" not in facts
+    model.unlink()
+    assert run("resume", state, "-q").code == 0
+    assert Word2Vec.load(model).records == 900
+
+
+def test_a_run_stopped_before_its_first_word_goes_on(tmp_path: Path) -> None:
+    """SIGTERM is no failure, though there are no vectors to write yet."""
+    reader, writer = os.pipe()
+    state, vectors = tmp_path / "state", tmp_path / "v.bin"
+    train = [*PROGRAM, "train", "-", "--checkpoint", state, "--vectors", vectors, "--quiet"]
+    with subprocess.Popen(train, stdin=reader) as process:
+        os.write(writer, b"only words that come once\n")
+        wait_for(process, lambda: state.is_dir() and checkpoint_files(state))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    os.close(reader)
+    os.close(writer)
+    assert not vectors.exists()
+    assert load_checkpoint(state).model.records == 1
+
+
+def wait_for(process: subprocess.Popen[Any], reached: Callable[[], Any]) -> None:
+    """Wait until something is true, while a process runs."""
+    end = time.monotonic() + 60
+    while not reached():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_directory_that_another_trainer_uses_is_refused(
@@ -395,22 +443,28 @@ def test_every_command_takes_checkpoints(run: Run, files: Files, tmp_path: Path)
         assert run("export", place, tmp_path / "v.txt").code == 0
         facts = json.loads(run("info", place, "--json").out)
         assert facts["kind"] == "checkpoint"
-        assert facts["positions"] == {str(files.corpus): files.corpus.stat().st_size}
+        size = files.corpus.stat().st_size
+        assert facts["positions"] == {str(files.corpus): {"next": size, "finished": True}}
         assert facts["run"]["sources"] == [str(files.corpus)]
         assert "positions" in run("info", place).out
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(files: Files, tmp_path: Path) -> None:
-    """SIGTERM ends with a checkpoint and code 0."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    files: Files, tmp_path: Path, number: signal.Signals
+) -> None:
+    """SIGTERM and Ctrl-C end with a checkpoint and code 0."""
     corpus = tmp_path / "long.txt"
     corpus.write_text(text(1, 100_000))
     directories = [tmp_path / "stopped", tmp_path / "alone"]
     train = [*PROGRAM, "train", corpus, *SMALL, "--vector-size", "64", "--quiet", "--checkpoint"]
     with subprocess.Popen([*train, directories[0], "--checkpoint-seconds", "0.1"]) as process:
-        while not (directories[0].is_dir() and checkpoint_files(directories[0])):
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
+        wait_for(
+            process, lambda: directories[0].is_dir() and len(checkpoint_files(directories[0])) > 1
+        )
+        process.send_signal(number)
         assert process.wait(60) == 0
+    assert 0 < load_checkpoint(directories[0]).model.records < 100_000
     subprocess.run([*PROGRAM, "resume", directories[0], "--quiet"], check=True)
     subprocess.run([*train, directories[1]], check=True)
     assert state_in(directories[0]) == state_in(directories[1])
@@ -451,6 +505,10 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
         (
             ["{corpus}", "--save", "m", "--checkpoint-every", "5"],
             "--checkpoint-every is about --checkpoint, which is not given",
+        ),
+        (
+            ["{corpus}", "--save", "m", "--checkpoint-keep", "5"],
+            "--checkpoint-keep is about --checkpoint, which is not given",
         ),
         (
             ["{corpus}", "--save", "m", "--checkpoint-seconds", "5"],

@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,14 @@ contents = (
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a file that the examples of one property may overwrite in turn."""
     return tmp_path_factory.mktemp("scratch") / "content"
+
+
+def places(offsets: dict[Any, int], *finished: Any) -> dict[str, Any]:
+    """Return positions."""
+    return {
+        str(path): {"next": offset, "finished": path in finished}
+        for path, offset in offsets.items()
+    }
 
 
 def records_of(batches: Iterable[Batch]) -> list[bytes]:
@@ -121,7 +130,7 @@ def test_a_byte_order_mark_belongs_to_no_record(tmp_path: Path) -> None:
     with FileSource(tmp_path / "*", batch_bytes=1) as source:
         batches = list(source)
     assert records_of(batches) == [b"one\n", BOM + b"two\n", b"three", BOM[:2]]
-    assert batches[0].positions == {str(tmp_path / "a"): 7}
+    assert batches[0].positions == places({tmp_path / "a": 7})
 
 
 def test_no_byte_order_mark_is_looked_for_after_a_restart(tmp_path: Path) -> None:
@@ -129,7 +138,7 @@ def test_no_byte_order_mark_is_looked_for_after_a_restart(tmp_path: Path) -> Non
     path = tmp_path / "a"
     path.write_bytes(b"one\n" + BOM + b"two\n")
     with FileSource(path) as source:
-        source.seek({str(path): 4})
+        source.seek(places({path: 4}))
         assert records_of(source) == [BOM + b"two\n"]
 
 
@@ -255,17 +264,37 @@ def test_small_files_share_a_batch(tmp_path: Path) -> None:
     with FileSource(tmp_path / "*") as source:
         (batch,) = source
     assert records_of([batch]) == [b"a one\n", b"a two", b"b one\n", b"b two", b"c one\n", b"c two"]
-    assert batch.positions == {str(tmp_path / name): 11 for name in "abc"}
+    paths = [tmp_path / name for name in "abc"]
+    assert batch.positions == places(dict.fromkeys(paths, 11), *paths)
 
 
 def test_positions_are_offsets_in_the_decompressed_content(tmp_path: Path) -> None:
     """Each names the next record of a file that was touched; a batch keeps its own."""
     (tmp_path / "a").write_bytes(gzip.compress(b"one\ntwo\n"))
     (tmp_path / "b").write_bytes(b"three\n")
-    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    a, b = tmp_path / "a", tmp_path / "b"
     with FileSource([a, b], batch_bytes=4) as source:
         positions = [batch.positions for batch in source]
-    assert positions == [{a: 4}, {a: 8}, {a: 8, b: 6}]
+    assert positions == [places({a: 4}), places({a: 8}), places({a: 8, b: 6}, a)]
+
+
+def test_a_file_is_the_same_however_it_is_named(tmp_path: Path, monkeypatch) -> None:
+    """From another directory, by a link; and another one of the same name is another file."""
+    (tmp_path / "a").write_bytes(b"one\ntwo\n")
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "a").write_bytes(b"other\n")
+    monkeypatch.chdir(tmp_path)
+    with FileSource("a", batch_bytes=1) as source:
+        positions = next(iter(source)).positions
+    for name, left in (("link", b"two\n"), ("deeper/../a", b"two\n"), ("deeper/a", b"other\n")):
+        with FileSource(name) as source:
+            source.seek(positions)
+            assert records_of(source) == [left]
+    monkeypatch.chdir(tmp_path / "deeper")
+    with FileSource("a") as source:
+        source.seek(positions)
+        assert records_of(source) == [b"other\n"]
 
 
 def test_a_second_iteration_goes_on(tmp_path: Path) -> None:
@@ -285,7 +314,7 @@ def test_seek_keeps_the_positions_of_files_that_are_not_read_now(tmp_path: Path)
     with FileSource(path) as source:
         source.seek({"gone": 7})
         (batch,) = source
-    assert batch.positions == {"gone": 7, str(path): 4}
+    assert batch.positions == {"gone": 7, **places({path: 4}, path)}
 
 
 def test_a_finished_compressed_file_is_not_decompressed_again(tmp_path: Path) -> None:
@@ -294,17 +323,17 @@ def test_a_finished_compressed_file_is_not_decompressed_again(tmp_path: Path) ->
     a.write_bytes(gzip.compress(b"one\n")[:-1])
     b.write_bytes(gzip.compress(b"two\nthree\n"))
     with FileSource([a, b]) as source:
-        source.seek({str(a): 4, str(b): 4})
+        source.seek(places({a: 4, b: 4}, a))
         assert records_of(source) == [b"three\n"]
 
 
-def test_files_in_another_order_are_not_taken_for_finished(tmp_path: Path) -> None:
-    """If the order changed, every file is read from its position to its end."""
+def test_files_that_were_left_half_read_are_not_taken_for_finished(tmp_path: Path) -> None:
+    """Whatever was read after them, every file is read from its position to its end."""
     a, b = tmp_path / "a.gz", tmp_path / "b.gz"
     a.write_bytes(gzip.compress(b"one\ntwo\n"))
     b.write_bytes(gzip.compress(b"three\n"))
     with FileSource([a, b]) as source:
-        source.seek({str(b): 6, str(a): 4})
+        source.seek(places({a: 4, b: 6}, b))
         assert records_of(source) == [b"two\n"]
 
 
@@ -314,7 +343,7 @@ def test_a_plain_file_that_grew_is_read_on(tmp_path: Path) -> None:
     a.write_bytes(b"one\ntwo\n")
     b.write_bytes(b"three\n")
     with FileSource([a, b]) as source:
-        source.seek({str(a): 4, str(b): 0})
+        source.seek(places({a: 4, b: 0}, a))
         assert records_of(source) == [b"two\n", b"three\n"]
 
 
@@ -324,7 +353,7 @@ def test_a_file_shorter_than_its_position_is_an_error(tmp_path: Path, form: str)
     path = tmp_path / "a"
     path.write_bytes(COMPRESSED[form](b"one\n") if form else b"one\n")
     with FileSource(path) as source:
-        source.seek({str(path): 9})
+        source.seek(places({path: 9}))
         with pytest.raises(SourceError, match=r"a was truncated or replaced: it has 4 bytes .* 9$"):
             list(source)
 
@@ -574,7 +603,7 @@ def test_standard_input_is_read_to_its_end(pipe: io.FileIO) -> None:
     with FileSource(["-", "-"]) as source:
         batches = list(source)
     assert records_of(batches) == [b"one\n", b"two"]
-    assert batches[-1].positions == {"-": 7}
+    assert batches[-1].positions == places({"-": 7}, "-")
     assert not sys.stdin.closed
 
 
@@ -609,10 +638,10 @@ def test_a_resumed_pipe_passes_over_what_was_read(pipe: io.FileIO) -> None:
     pipe.write(b"one\ntwo\n")
     pipe.close()
     with FileSource("-") as source:
-        source.seek({"-": 4})
+        source.seek(places({"-": 4}))
         batches = list(source)
     assert records_of(batches) == [b"two\n"]
-    assert batches[-1].positions == {"-": 8}
+    assert batches[-1].positions == places({"-": 8}, "-")
 
 
 def test_a_finished_pipe_is_not_waited_for(pipe: io.FileIO, tmp_path: Path) -> None:
@@ -620,7 +649,7 @@ def test_a_finished_pipe_is_not_waited_for(pipe: io.FileIO, tmp_path: Path) -> N
     path = tmp_path / "a"
     path.write_text("two\n")
     with FileSource(["-", path]) as source:
-        source.seek({"-": 4, str(path): 0})
+        source.seek(places({"-": 4, path: 0}, "-"))
         assert records_of(source) == [b"two\n"]
 
 
@@ -631,7 +660,7 @@ def test_standard_input_may_be_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
         os.lseek(stdin.fileno(), 7, os.SEEK_SET)
         monkeypatch.setattr(sys, "stdin", stdin)
         with FileSource("-") as source:
-            source.seek({"-": 4})
+            source.seek(places({"-": 4}))
             assert records_of(source) == [b"two\n"]
 
 
@@ -738,7 +767,7 @@ def test_status_counts_what_a_resumed_run_passes_over(tmp_path: Path) -> None:
     a.write_bytes(gzip.compress(os.urandom(72)))
     b.write_bytes(b"1234567\n" * 10)
     with FileSource([a, b], batch_bytes=8) as source:
-        source.seek({str(a): 72, str(b): 32})
+        source.seek(places({a: 72, b: 32}, a))
         next(iter(source))
         done = a.stat().st_size
         assert source.status() == f"b.txt {100 * (done + 40) // (done + 80)} %"
