@@ -457,7 +457,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     corpus = tmp_path / "long.txt"
     corpus.write_text(text(1, 100_000))
     directories = [tmp_path / "stopped", tmp_path / "alone"]
-    train = [*PROGRAM, "train", corpus, *SMALL, "--vector-size", "64", "--quiet", "--checkpoint"]
+    # Some seconds of training, so that the signal comes in the middle of it.
+    slow = ("--vector-size", "400", "--window", "15", "--sample", "0")
+    train = [*PROGRAM, "train", corpus, *SMALL, *slow, "--quiet", "--checkpoint"]
     with subprocess.Popen([*train, directories[0], "--checkpoint-seconds", "0.1"]) as process:
         wait_for(
             process, lambda: directories[0].is_dir() and len(checkpoint_files(directories[0])) > 1
