@@ -458,7 +458,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     corpus.write_text(text(1, 100_000))
     directories = [tmp_path / "stopped", tmp_path / "alone"]
     # Some seconds of training, so that the signal comes in the middle of it.
-    slow = ("--vector-size", "400", "--window", "15", "--sample", "0")
+    slow = ("--vector-size", "400", "--sample", "0")
     train = [*PROGRAM, "train", corpus, *SMALL, *slow, "--quiet", "--checkpoint"]
     with subprocess.Popen([*train, directories[0], "--checkpoint-seconds", "0.1"]) as process:
         wait_for(
