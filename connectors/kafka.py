@@ -106,6 +106,9 @@ class KafkaSource(Source):
     The positions map ``kafka://topic/partition`` to ``next``, the offset of the next message, and
     ``dead``, how many messages before it were not learnt, by reason: they have no value, are too
     long, no UTF-8, no JSON, or have no text in their field. Brokers' addresses are not part of it.
+
+    A topic that was deleted and made anew is noticed if it ends before the position, and not if it
+    has grown beyond it.
     """
 
     def __init__(
@@ -142,7 +145,7 @@ class KafkaSource(Source):
         self._start = _start_time(start)
         self._follow = follow
         self._lost = lost
-        self._group = group_id
+        self._group = group_id or None
         self._messages = Messages(field, _positive("max_record_bytes", max_record_bytes))
         self._servers = ", ".join(servers)
         self._offsets: dict[Part, int] = {}
@@ -152,19 +155,20 @@ class KafkaSource(Source):
         self._begun = False
         self._silent_since: float | None = None
         self._missed_since: float | None = None
+        self._failed = False
+        self._lost_error: LostError | None = None
         self._look_due = 0.0
         self._lag: int | None = None
         self._commits: Positions | None = None
         self._closed = False
         self._lock = threading.Lock()
         options = reveal_secrets(options)
-        self._client = self._connected(client, list(servers), isolation_level, options)
-        self._letters: Letters | None = None
-        if dead_letters is not None:
-            kind, _, topic = dead_letters.partition("topic:")
-            self._letters = (
-                DeadLettersFile(dead_letters) if kind else self._client.producer(topic, options)
-            )
+        self._client, known = self._connected(client, list(servers), isolation_level, options)
+        try:
+            self._letters = self._made_letters(dead_letters, known)
+        except BaseException:
+            self._client.close()
+            raise
 
     @classmethod
     def from_uris(cls, uris: Sequence[str], /, **options: Any) -> Self:
@@ -211,10 +215,14 @@ class KafkaSource(Source):
         """Yield batches in order of each partition, and an empty one when nothing comes."""
         with self._lock:
             try:
-                if not self._begun:
+                if self._begun:
+                    # What an iteration that was broken off had fetched is fetched again.
+                    self._client.assign(self._offsets)
+                else:
                     self._begin()
-                    yield self._batch([])[0]
-                while not (self._closed or self._is_over()):
+                    if self._begun:
+                        yield self._batch([])[0]
+                while self._begun and not (self._closed or self._is_over()):
                     batch, letters = self._batch(self._fetch())
                     if self._keep(letters):
                         yield batch
@@ -232,15 +240,16 @@ class KafkaSource(Source):
 
     def status(self) -> str:
         """Return how many messages there still are to read."""
-        if self._silent_since is not None:
-            return f"no broker for {time.monotonic() - self._silent_since:.0f} s"
+        silent_since = self._silent_since
+        if silent_since is not None:
+            return f"no broker for {time.monotonic() - silent_since:.0f} s"
         return "" if self._lag is None else f"lag {self._lag:,}"
 
     def close(self) -> None:
         """Stop iterating, in whatever thread that happens, and hang up."""
         self._closed = True
-        # Whoever iterates hangs up.
-        if self._lock.acquire(blocking=False):
+        # Whoever iterates hangs up, if it does so soon.
+        if self._lock.acquire(timeout=10 * POLL_SECONDS):
             try:
                 self._commit()
                 self._client.close()
@@ -251,7 +260,8 @@ class KafkaSource(Source):
 
     def _connected(
         self, library: str, servers: list[str], isolation: str, options: Mapping[str, Any]
-    ) -> Client:
+    ) -> tuple[Client, set[str]]:
+        """Return a client, and the topics that there are."""
         module, extra = _CLIENTS[library]
         try:
             chosen = import_module(f"stream_w2v.connectors.{module}")
@@ -275,23 +285,44 @@ class KafkaSource(Source):
             client.close()
             msg = f"there is no topic {missing[0]} at {self._servers}"
             raise SourceNotFoundError(msg)
-        return client
+        return client, known
+
+    def _made_letters(self, place: str | None, known: set[str]) -> Letters | None:
+        if place is None:
+            return None
+        kind, separator, topic = place.partition("topic:")
+        if kind or not separator:
+            return DeadLettersFile(place)
+        if self._reads(topic):
+            msg = f"dead letters cannot go to {topic}, which is read: each would be one again"
+            raise ConfigError(msg)
+        if topic not in known:
+            msg = f"there is no topic {topic} for dead letters at {self._servers}"
+            raise SourceNotFoundError(msg)
+        try:
+            return self._client.producer(topic)
+        except SilentError as error:
+            msg = f"no Kafka broker answers at {self._servers}: {error}"
+            raise SourceError(msg) from error
 
     def _begin(self) -> None:
         """Find the partitions, and where to read them from."""
-        while True:
+        while not self._closed:
             try:
-                self._resume(self._known_parts())
-                self._skip_lost()
+                parts = self._known_parts()
+                if gone := set(self._offsets) - parts:
+                    self._miss(gone)
+                    time.sleep(POLL_SECONDS)
+                    continue
+                self._resume(parts)
+                self._skip_lost(None)
                 self._client.assign(self._offsets)
                 if not self._follow:
                     self._ends = self._client.end_offsets(self._offsets)
+                self._begun = True
                 break
             except SilentError as error:
                 self._wait(error)
-                if self._closed:
-                    return
-        self._begun = True
         self._heard()
 
     def _known_parts(self) -> set[Part]:
@@ -306,9 +337,14 @@ class KafkaSource(Source):
         """Read these partitions, from where each was left or is to begin."""
         new = parts - set(self._offsets)
         if new:
-            # What appears while (or since) others are read is new altogether.
+            # What appears while (or since) others are read is new altogether, unless it was named
+            # anew.
             known = {part.topic for part in self._offsets}
-            late = {part for part in new if self._begun or part.topic in known}
+            late = {
+                part
+                for part in new
+                if self._begun or part.topic in known or (known and part.topic not in self._topics)
+            }
             self._offsets |= self._client.first_offsets(late)
             self._offsets |= self._start_offsets(new - late)
         self._client.assign(self._offsets)
@@ -332,45 +368,62 @@ class KafkaSource(Source):
     def _fetch(self) -> list[Fetched]:
         """Wait for messages for no longer than the poll interval; commit and look if it is time."""
         try:
+            if self._failed:
+                # Whatever the client has fetched and not handed over is fetched again.
+                if self._lost_error is not None:
+                    self._skip_lost(self._lost_error)
+                self._client.assign(self._offsets)
+                self._failed, self._lost_error = False, None
             self._commit()
             if time.monotonic() >= self._look_due:
                 self._look()
             return self._client.poll(POLL_SECONDS)
         except SilentError as error:
+            self._failed = True
             self._wait(error)
         except LostError as error:
-            self._skip_lost(error)
-        # Whatever the client has fetched and not handed over is fetched again.
-        self._client.assign(self._offsets)
+            self._failed, self._lost_error = True, error
         return []
 
     def _look(self) -> None:
         """Look for new partitions, and how far behind this source is."""
-        self._look_due = time.monotonic() + _LOOK_SECONDS
-        parts = self._known_parts()
-        if gone := set(self._offsets) - parts:
-            self._miss(gone)
-            return
-        self._missed_since = None
-        if parts - set(self._offsets):
-            self._resume(parts)
-        ends = self._client.end_offsets(parts)
-        self._lag = sum(max(0, end - self._offsets[part]) for part, end in ends.items())
-        self._heard()
+        try:
+            parts = self._known_parts()
+            if gone := set(self._offsets) - parts:
+                self._miss(gone)
+                return
+            self._missed_since = None
+            if parts - set(self._offsets):
+                self._resume(parts)
+            ends = self._client.end_offsets(parts)
+            self._lag = sum(max(0, end - self._offsets[part]) for part, end in ends.items())
+            self._heard()
+        finally:
+            # Also if nobody answers for one partition: then the others are read for a while.
+            self._look_due = time.monotonic() + _LOOK_SECONDS
 
     def _miss(self, gone: set[Part]) -> None:
         """Bear with a broker that has just begun, and does not know its topics yet."""
         now = time.monotonic()
         self._missed_since = self._missed_since or now
-        if now - self._missed_since > _GONE_SECONDS:
-            msg = f"{min(gone)} is gone from {self._servers}"
+        if now - self._missed_since <= _GONE_SECONDS:
+            return
+        what = f"{min(gone)} is gone from {self._servers}"
+        if self._lost == "fail":
+            msg = f"{what}; lost=earliest goes on with what there is"
             raise SourceError(msg)
+        _log.warning("%s; going on without it", what)
+        for part in gone:
+            self._others[str(part)] = self._positions()[str(part)]
+            del self._offsets[part]
+        self._missed_since = None
+        self._failed = True
 
     def _wait(self, error: Exception) -> None:
         """Say that no broker answers, once, and wait a moment."""
         if self._silent_since is None:
             self._silent_since = time.monotonic()
-            _log.warning("no Kafka broker answers at %s, waiting for one: %s", self._servers, error)
+            _log.warning("no Kafka broker answers at %s, waiting: %s", self._servers, error)
         time.sleep(POLL_SECONDS)
 
     def _heard(self) -> None:
@@ -379,8 +432,13 @@ class KafkaSource(Source):
             self._silent_since = None
             _log.warning("a Kafka broker answers again at %s, after %.0f s", self._servers, seconds)
 
-    def _skip_lost(self, error: LostError | None = None) -> None:
+    def _skip_lost(self, error: LostError | None) -> None:
         """Go on behind messages that were deleted before they were read, if that is allowed."""
+        if error is not None and error.replaced:
+            if self._lost == "fail":
+                msg = f"the log was replaced in part: {error}; lost=earliest goes on all the same"
+                raise SourceError(msg) from error
+            _log.warning("the log was replaced in part, going on: %s", error)
         first = self._client.first_offsets(self._offsets)
         ends = self._client.end_offsets(self._offsets)
         for part, at in self._offsets.items():
@@ -403,6 +461,8 @@ class KafkaSource(Source):
         letters: list[DeadLetter] = []
         for part, messages, next_offset in fetched:
             for offset, value in messages:
+                if offset < self._offsets[part]:
+                    continue
                 try:
                     texts.append(self._messages.text(value))
                 except UnreadableError as error:
@@ -444,6 +504,8 @@ class KafkaSource(Source):
         offsets = {
             part: positions[str(part)]["next"] for part in self._offsets if str(part) in positions
         }
+        if not offsets:
+            return
         try:
             self._client.commit(offsets)
         except (SilentError, RefusedError) as error:

@@ -51,7 +51,17 @@ class RefusedError(Exception):
 
 
 class LostError(Exception):
-    """There is no such offset in the log (any more)."""
+    """There is no such offset in the log (any more).
+
+    Attributes
+    ----------
+    replaced
+        Whether what stood in the log before an offset may have been replaced by something else.
+    """
+
+    def __init__(self, message: str, *, replaced: bool = False) -> None:
+        super().__init__(message)
+        self.replaced = replaced
 
 
 def check_security(options: Mapping[str, Any]) -> None:
@@ -115,7 +125,7 @@ class Client(Protocol):
     def commit(self, offsets: Mapping[Part, int]) -> None:
         """Tell the group how far it has come."""
 
-    def producer(self, topic: str, options: Mapping[str, Any]) -> Letters:
+    def producer(self, topic: str) -> Letters:
         """Make what writes dead letters to a topic."""
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ def _options_of(names: Mapping[str, Any]) -> dict[str, Any]:
 
 def _translated(error: KafkaError) -> Exception:
     if error.code() in _LOST:
-        return LostError(error.str())
+        return LostError(error.str(), replaced=error.code() == KafkaError._LOG_TRUNCATION)
     if error.code() in _SILENT or error.retriable():
         return SilentError(error.str())
     return RefusedError(error.str())
@@ -90,6 +90,14 @@ def _translating() -> Iterator[None]:
         yield
     except KafkaException as error:
         raise _translated(error.args[0]) from error
+
+
+@contextmanager
+def _never_full() -> Iterator[None]:
+    try:
+        yield
+    except BufferError as error:
+        raise SilentError(str(error)) from error
 
 
 def _made(kind: Callable[[dict[str, Any]], Any], options: dict[str, Any]) -> Any:
@@ -108,6 +116,7 @@ class Client:
     ) -> None:
         self._options = {**_options_of(options), "bootstrap.servers": ",".join(servers)}
         self._letters: _LettersTopic | None = None
+        self._error: KafkaError | None = None
         made = {
             "reconnect.backoff.max.ms": 2000,
             **self._options,
@@ -129,10 +138,16 @@ class Client:
         """Ask for the names of all topics."""
         with _translating():
             found = self._asker.list_topics(timeout=_FIRST_ANSWER_SECONDS).topics
-            return {name for name, topic in found.items() if topic.error is None}
+            return {
+                name
+                for name, topic in found.items()
+                if topic.error is None and not name.startswith("__")
+            }
 
     def partitions(self, topic: str) -> set[int]:
         """Ask for the partitions of a topic; empty if there is no such topic."""
+        # Its events would pile up.
+        self._asker.poll(0)
         with _translating():
             found = self._asker.list_topics(topic, timeout=_ANSWER_SECONDS).topics.get(topic)
             return set() if found is None or found.error is not None else set(found.partitions)
@@ -154,10 +169,15 @@ class Client:
 
     def offsets_at(self, parts: Collection[Part], milliseconds: int) -> dict[Part, int | None]:
         """Ask for the offset of the first message of that time or later; None if there is none."""
+        if not parts:
+            return {}
         with _translating():
             found = self._asker.offsets_for_times(
                 [TopicPartition(*part, milliseconds) for part in parts], timeout=_ANSWER_SECONDS
             )
+            for one in found:
+                if one.error is not None:
+                    raise KafkaException(one.error)
             return {
                 Part(one.topic, one.partition): one.offset if one.offset >= 0 else None
                 for one in found
@@ -171,6 +191,9 @@ class Client:
     def poll(self, seconds: float) -> list[Fetched]:
         """Wait so long for messages; also says how far partitions without messages have come."""
         fetched: dict[Part, Fetched] = {}
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise _translated(error)
         with _translating():
             # It waits for as many as it may bring: so first one, then what is there.
             messages = self._consumer.consume(1, timeout=seconds)
@@ -179,7 +202,10 @@ class Client:
         for message in messages:
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise _translated(error)
+                # What came beside it is handed over first. What is of no topic is of the group.
+                if message.topic() is not None or error.fatal():
+                    self._error = error
+                continue
             part = Part(message.topic(), message.partition())
             one = fetched.setdefault(part, Fetched(part, [], None))
             if error is None:
@@ -193,18 +219,22 @@ class Client:
         with _translating():
             self._consumer.commit(
                 offsets=[TopicPartition(*part, at) for part, at in offsets.items()],
-                asynchronous=False,
+                # It would wait for a coordinator for 45 seconds.
+                asynchronous=True,
             )
 
-    def producer(self, topic: str, options: Mapping[str, Any]) -> Letters:
+    def producer(self, topic: str) -> Letters:
         """Make what writes dead letters to a topic."""
-        self._letters = _LettersTopic(topic, _made(Producer, {**self._options, "acks": "all"}))
+        options = {"message.timeout.ms": 3000, **self._options, "acks": "all"}
+        self._letters = _LettersTopic(topic, _made(Producer, options))
         return self._letters
 
     def close(self) -> None:
         """Hang up, here and in what :meth:`producer` made."""
         self._consumer.close()
         self._asker.close()
+        # Its letters were taken, or are written again when the run goes on.
+        self._letters = None
 
 
 class _LettersTopic:
@@ -220,7 +250,7 @@ class _LettersTopic:
             if error is not None:
                 errors.append(error)
 
-        with _translating():
+        with _translating(), _never_full():
             for letter in letters:
                 self._producer.produce(
                     self._topic,
@@ -229,7 +259,9 @@ class _LettersTopic:
                     headers=letter_headers(letter),
                     on_delivery=heard,
                 )
-            left = self._producer.flush(_FIRST_ANSWER_SECONDS)
+            left = self._producer.flush(_ANSWER_SECONDS)
+            if left:
+                self._producer.purge()
         if errors:
             raise _translated(errors[0])
         if left:

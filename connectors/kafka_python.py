@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,15 @@ def _translating() -> Iterator[None]:
         yield
     except KafkaError as error:
         raise _translated(error) from error
+    except KeyError as error:
+        # As of 3.0 a partition without a leader is left out of what is looked up then.
+        msg = f"nobody answers for {error}"
+        raise SilentError(msg) from error
 
 
 def _translated(error: KafkaError) -> Exception:
     if isinstance(error, OffsetOutOfRangeError | LogTruncationError):
-        return LostError(str(error))
+        return LostError(str(error), replaced=isinstance(error, LogTruncationError))
     if error.retriable and not isinstance(error, AuthorizationError):
         return SilentError(str(error))
     return RefusedError(f"{type(error).__name__.removesuffix('Error')}: {error}")
@@ -87,6 +91,8 @@ def options_of(names: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(name: str, value: Any, example: Any) -> Any:
     if not isinstance(value, str):
         return value
+    if example is None and name.endswith(("_ms", "_bytes")):
+        example = 0
     if isinstance(example, bool):
         if value.lower() not in ("true", "false"):
             msg = f"{name} must be true or false, not {value}"
@@ -120,6 +126,9 @@ class Client:
         self, servers: list[str], group: str | None, isolation: str, options: Mapping[str, Any]
     ) -> None:
         self._servers = servers
+        self._group = group
+        self._options = options_of(options)
+        self._committer: KafkaConsumer | None = None
         self._letters: _LettersTopic | None = None
         # Why it cannot connect the client says in its log only.
         log, said = logging.getLogger("kafka"), _LastWords(logging.WARNING)
@@ -132,10 +141,11 @@ class Client:
                     "request_timeout_ms": 10_000,
                     "bootstrap_timeout_ms": 10_000,
                     "reconnect_backoff_max_ms": 2000,
-                    **options_of(options),
+                    **self._options,
                 },
                 bootstrap_servers=servers,
-                group_id=group,
+                # With a group, reading would wait for its coordinator.
+                group_id=None,
                 isolation_level=isolation,
                 auto_offset_reset="none",
                 enable_auto_commit=False,
@@ -187,8 +197,11 @@ class Client:
         with _translating():
             times = {TopicPartition(*part): milliseconds for part in parts}
             found = self._consumer.offsets_for_times(times, timeout_ms=_ANSWER_MS)
+            # None may also mean that nobody answered for a partition.
+            unknown = [part for part, place in found.items() if place is None or place.offset < 0]
+            self._consumer.end_offsets(unknown, timeout_ms=_ANSWER_MS)
             return {
-                Part(*part): None if place is None or place.offset < 0 else place.offset
+                Part(*part): None if part in unknown else place.offset
                 for part, place in found.items()
             }
 
@@ -214,7 +227,14 @@ class Client:
     def commit(self, offsets: Mapping[Part, int]) -> None:
         """Tell the group how far it has come."""
         with _translating():
-            self._consumer.commit(
+            if self._committer is None:
+                self._committer = KafkaConsumer(
+                    **{"bootstrap_timeout_ms": _ANSWER_MS, **self._options},
+                    bootstrap_servers=self._servers,
+                    group_id=self._group,
+                    enable_auto_commit=False,
+                )
+            self._committer.commit(
                 {
                     TopicPartition(*part): OffsetAndMetadata(offset, "", -1)
                     for part, offset in offsets.items()
@@ -222,18 +242,24 @@ class Client:
                 timeout_ms=_ANSWER_MS,
             )
 
-    def producer(self, topic: str, options: Mapping[str, Any]) -> Letters:
+    def producer(self, topic: str) -> Letters:
         """Make what writes dead letters to a topic."""
         known = KafkaProducer.DEFAULT_CONFIG
-        shared = {name: value for name, value in options_of(options).items() if name in known}
-        self._letters = _LettersTopic(
-            topic, KafkaProducer(**shared, bootstrap_servers=self._servers, acks="all")
-        )
+        shared = {name: value for name, value in self._options.items() if name in known}
+        with _translating():
+            producer = KafkaProducer(
+                **{**shared, "max_block_ms": _ANSWER_MS},
+                bootstrap_servers=self._servers,
+                acks="all",
+            )
+        self._letters = _LettersTopic(topic, producer)
         return self._letters
 
     def close(self) -> None:
         """Hang up, here and in what :meth:`producer` made."""
-        self._consumer.close(autocommit=False, timeout_ms=1000)
+        for consumer in (self._consumer, self._committer):
+            if consumer is not None:
+                consumer.close(autocommit=False, timeout_ms=1000)
         if self._letters is not None:
             self._letters.close()
 
@@ -255,9 +281,10 @@ class _LettersTopic:
                 )
                 for letter in letters
             ]
-            self._producer.flush()
+            self._producer.flush(timeout=_ANSWER_MS / 1000)
             for one in sent:
                 one.get(0)
 
     def close(self) -> None:
-        self._producer.close(timeout=1)
+        with suppress(KafkaError):
+            self._producer.close(timeout=1)

@@ -14,7 +14,7 @@ A value is a header of 16 bytes and then ``vector_size`` float32, all little-end
           16   float32   the vector
 
 A mark has an empty key, which no word has, and as its value a JSON object: ``snapshot`` (a number
-that rises), ``words``, ``changed``, ``removed``, ``vector_size``.
+that rises), ``words``, ``changed``, ``removed``, ``vector_size``, ``partitions``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ import json
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 from numpy.typing import NDArray
 
@@ -47,6 +48,7 @@ from stream_w2v.vectors import KeyedVectors
 _HEADER = struct.Struct("<4sHHd")
 _MAGIC = b"SW2V"
 _VERSION = 1
+_START = _MAGIC + _VERSION.to_bytes(2, "little")
 _MARK = b""
 _TRANSACTION_MS = 600_000
 _POLL_MS = 100
@@ -90,11 +92,11 @@ class KafkaVectorSink(Sink):
         self._servers = bootstrap_servers
         self._options = options_of(reveal_secrets(options))
         self._known: dict[bytes, int] | None = None
-        self._snapshots = 0
+        self._snapshots = self._partitions = 0
         known = KafkaProducer.DEFAULT_CONFIG
+        # What is wrong is said now, not after hours of training.
         with _explaining(topic):
-            # Now, not after hours of training.
-            _consumer(topic, bootstrap_servers, self._options).close()
+            _check_compacted(topic, bootstrap_servers, self._options)
             self._producer = KafkaProducer(
                 **{name: value for name, value in self._options.items() if name in known},
                 bootstrap_servers=bootstrap_servers,
@@ -104,6 +106,12 @@ class KafkaVectorSink(Sink):
                 batch_size=1 << 18,
                 linger_ms=20,
             )
+            try:
+                self._producer.init_transactions()
+                self._known = self._held()
+            except BaseException:
+                self.close()
+                raise
 
     @classmethod
     def from_uri(cls, uri: str) -> Self:
@@ -117,43 +125,50 @@ class KafkaVectorSink(Sink):
         Raises
         ------
         StorageError
-            If that fails; readers still see the snapshot before.
+            If that fails, after some minutes without a broker; readers see the snapshot before.
         """
         try:
-            if self._known is None:
-                self._producer.init_transactions()
-                self._known, self._snapshots = self._held()
-            self._write(vectors, self._known)
+            known = self._held() if self._known is None else self._known
+            # Until it is written nobody knows what the topic holds.
+            self._known = None
+            self._known = self._write(vectors, known)
         except KafkaError as error:
             msg = f"cannot write to the topic {self._topic}: {error}; readers see the last snapshot"
             raise StorageError(msg) from error
 
     def close(self) -> None:
         """Hang up."""
-        self._producer.close(timeout=5)
+        with suppress(KafkaError):
+            self._producer.close(timeout=5)
 
-    def _held(self) -> tuple[dict[bytes, int], int]:
+    def _held(self) -> dict[bytes, int]:
+        """Return a fingerprint of what the topic holds for each word."""
         held = _read(self._topic, self._servers, self._options)
-        if not held.values:
-            return {}, held.snapshots
+        self._snapshots, self._partitions = held.snapshot, held.partitions
+        partitions = len(self._producer.partitions_for(self._topic))
         sizes = {len(value) for value in held.values.values()}
-        if len(sizes) > 1:
-            # Vectors of different sizes: all are written anew.
-            return dict.fromkeys(held.values, 0), held.snapshots
+        if len(sizes) != 1 or held.partitions != partitions:
+            # All are written anew: vectors of several sizes, or words that belong elsewhere now.
+            return dict.fromkeys(held.values, 0)
         matrix = np.frombuffer(b"".join(held.values.values()), dtype=np.uint8)
         matrix = matrix.reshape(len(held.values), -1)[:, _HEADER.size :]
         prints = _fingerprints(np.ascontiguousarray(matrix).view("<f4"))
-        return dict(zip(held.values, prints, strict=True)), held.snapshots
+        return dict(zip(held.values, prints, strict=True))
 
-    def _write(self, vectors: KeyedVectors, known: dict[bytes, int]) -> None:
+    def _write(self, vectors: KeyedVectors, known: dict[bytes, int]) -> dict[bytes, int]:
         words = [word.encode() for word in vectors]
         now = dict(zip(words, _fingerprints(vectors.vectors), strict=True))
         counts = np.zeros(len(words)) if vectors.counts is None else vectors.counts
         size = vectors.vector_size
         changed = [row for row, word in enumerate(words) if known.get(word) != now[word]]
         removed = [word for word in known if word not in now]
+        partitions = sorted(self._producer.partitions_for(self._topic))
+        moved = len(partitions) != self._partitions
         self._producer.begin_transaction()
         try:
+            for partition in partitions if moved else ():
+                for word in known:
+                    self._producer.send(self._topic, None, key=word, partition=partition)
             for row in changed:
                 header = _HEADER.pack(_MAGIC, _VERSION, size, float(counts[row]))
                 value = header + vectors.vectors[row].astype("<f4", copy=False).tobytes()
@@ -166,17 +181,22 @@ class KafkaVectorSink(Sink):
                 "changed": len(changed),
                 "removed": len(removed),
                 "vector_size": size,
+                "partitions": len(partitions),
             }
-            for partition in self._producer.partitions_for(self._topic):
+            for partition in partitions:
                 self._producer.send(
                     self._topic, json.dumps(mark).encode(), key=_MARK, partition=partition
                 )
             self._producer.commit_transaction()
-        except BaseException:
+        except Exception:
+            # Not if the process is to end: that would wait for a broker, and what is not committed
+            # is not seen anyway.
             self._producer.abort_transaction()
             raise
-        self._known, self._snapshots = now, self._snapshots + 1
+        self._snapshots += 1
+        self._partitions = len(partitions)
         self.changed, self.removed = len(changed), len(removed)
+        return now
 
 
 def read_vectors(uri: str) -> KeyedVectors:
@@ -201,7 +221,7 @@ def read_vectors(uri: str) -> KeyedVectors:
     servers, topic, options = _one_topic(uri)
     with _explaining(topic):
         held = _read(topic, servers, options_of(reveal_secrets(options)))
-    if not held.snapshots:
+    if not held.snapshot:
         msg = f"the topic {topic} holds no whole snapshot yet"
         raise EmptyVocabularyError(msg)
     counts = np.zeros(len(held.values))
@@ -222,51 +242,107 @@ def read_vectors(uri: str) -> KeyedVectors:
 
 
 class _Held(NamedTuple):
-    """What a topic holds: the value of each word, and of which snapshot."""
+    """What a topic holds: the value of each word, and of which snapshot; 0 if there is none."""
 
     values: dict[bytes, bytes]
-    snapshots: int
-    vector_size: int
+    snapshot: int = 0
+    vector_size: int = 0
+    partitions: int = 0
 
 
 def _read(topic: str, servers: str | list[str], options: dict[str, Any]) -> _Held:
-    """Read everything that is committed now."""
+    """Read the last snapshot that is whole in every partition."""
     consumer = _consumer(topic, servers, options)
     try:
-        parts = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-        consumer.assign(parts)
+        numbers = consumer.partitions_for_topic(topic)
+        parts = {TopicPartition(topic, number): _Partition(topic) for number in numbers}
+        consumer.assign(list(parts))
         consumer.seek_to_beginning()
-        ends = consumer.end_offsets(parts)
-        held = _Held({}, 0, 0)
-        came, heard = -1, time.monotonic()
-        while (now := sum(map(consumer.position, parts))) < sum(ends.values()):
-            if now > came:
-                came, heard = now, time.monotonic()
-            elif time.monotonic() - heard > _SILENCE_SECONDS:
-                msg = f"nothing comes from the topic {topic} at {servers}"
-                raise SourceError(msg)
-            # No longer: what is left may be marks of transactions, of which poll says nothing.
-            for messages in consumer.poll(timeout_ms=_POLL_MS).values():
-                for message in messages:
-                    held = _with(held, topic, message.key, message.value)
-        return held
+        while True:
+            _read_on(consumer, parts)
+            marks = [part.mark for part in parts.values() if part.mark]
+            same = len({mark["snapshot"] for mark in marks}) <= 1
+            # A commit reaches one partition after the other; one that is new has no mark.
+            if same and (not marks or len(marks) == marks[0]["partitions"]):
+                break
+        every = {word: value for part in parts.values() for word, value in part.values.items()}
+        return _Held(every, **marks[0]) if marks else _Held(every)
     finally:
         consumer.close(autocommit=False)
 
 
-def _with(held: _Held, topic: str, key: bytes | None, value: bytes | None) -> _Held:
-    if key == _MARK:
-        mark = json.loads(value or b"{}")
-        number, size = mark.get("snapshot", 0), mark.get("vector_size", 0)
-        return held._replace(snapshots=number, vector_size=size) if number else held
-    if key is not None and value is None:
-        held.values.pop(key, None)
-    elif key is not None and value is not None and value[:6] == _MAGIC + b"\x01\x00":
-        held.values[key] = value
-    else:
-        msg = f"the topic {topic} holds something else than vectors of this version"
-        raise FormatError(msg)
-    return held
+def _read_on(consumer: KafkaConsumer, parts: dict[TopicPartition, _Partition]) -> None:
+    """Read every partition up to what is its end now, or further."""
+    ends = consumer.end_offsets(list(parts))
+    heard = time.monotonic()
+    left = set(parts)
+    while left:
+        # No longer: what is left may be marks of transactions, of which poll says nothing.
+        for part, messages in consumer.poll(timeout_ms=_POLL_MS).items():
+            heard = time.monotonic()
+            for message in messages:
+                parts[part].take(message.key, message.value)
+        left = {
+            part for part in left if (consumer.position(part, timeout_ms=1000) or 0) < ends[part]
+        }
+        if time.monotonic() - heard > _SILENCE_SECONDS:
+            msg = f"nothing comes from the topic {next(iter(left)).topic}"
+            raise SourceError(msg)
+
+
+class _Partition:
+    """What one partition holds, as of its last mark."""
+
+    def __init__(self, topic: str) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self.mark: dict[str, int] = {}
+        self._topic = topic
+        self._since: list[tuple[bytes, bytes | None]] = []
+
+    def take(self, key: bytes | None, value: bytes | None) -> None:
+        """Take one record."""
+        if key == _MARK:
+            self.mark = self._read_mark(value or b"")
+            for word, vector in self._since:
+                if vector is None:
+                    self.values.pop(word, None)
+                else:
+                    self.values[word] = vector
+            self._since = []
+        elif key is None or not (value is None or value.startswith(_START)):
+            raise self._refused()
+        else:
+            self._since.append((key, value))
+
+    def _read_mark(self, value: bytes) -> dict[str, int]:
+        try:
+            mark = json.loads(value)
+            return {name: int(mark[name]) for name in ("snapshot", "vector_size", "partitions")}
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._refused() from error
+
+    def _refused(self) -> FormatError:
+        return FormatError(
+            f"the topic {self._topic} holds something else than vectors of this version"
+        )
+
+
+def _check_compacted(topic: str, servers: str | list[str], options: dict[str, Any]) -> None:
+    """Refuse a topic that forgets vectors which do not change."""
+    _consumer(topic, servers, options).close(autocommit=False)
+    known = KafkaAdminClient.DEFAULT_CONFIG
+    admin = KafkaAdminClient(
+        **{name: value for name, value in options.items() if name in known},
+        bootstrap_servers=servers,
+    )
+    try:
+        asked = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": None})
+        found = admin.describe_configs([asked])["topic"][topic]["cleanup.policy"]["value"]
+    finally:
+        admin.close()
+    if "compact" not in found:
+        msg = f"the topic {topic} is not compacted: set its cleanup.policy to compact"
+        raise ConfigError(msg)
 
 
 def _consumer(topic: str, servers: str | list[str], options: dict[str, Any]) -> KafkaConsumer:
@@ -278,6 +354,7 @@ def _consumer(topic: str, servers: str | list[str], options: dict[str, Any]) -> 
         isolation_level="read_committed",
         allow_auto_create_topics=False,
         max_poll_records=10_000,
+        auto_offset_reset="none",
     )
     if topic not in consumer.topics():
         consumer.close()

@@ -130,6 +130,7 @@ class Broker:
             "broker.session.timeout.ms": "1000",
             "log.retention.check.interval.ms": "300",
             "log.segment.delete.delay.ms": "100",
+            "log.cleaner.backoff.ms": "100",
             **{
                 name: value.replace("{controller}", str(controller))
                 for name, value in self._settings.items()

@@ -202,9 +202,12 @@ def test_what_appears_later_is_read_from_its_beginning(cluster, monkeypatch):
         cluster.send(new, ["three"])
         wait(lambda: len(following.texts()) == 3)
         assert sorted(following.texts()) == ["one", "three", "two"]
-    # Whoever was down when a partition appeared finds it, too.
+    # Whoever was down when a partition or a topic appeared finds it, too.
     known = {f"kafka://{topic}/0": {"next": 2, "dead": {}}}
     assert read_all(cluster.uri(topic, start="latest"), known)[0] == ["two"]
+    for start in ("latest", "2100-01-01"):
+        uri = cluster.uri(pattern=f"{grows}[.].+", start=start)
+        assert sorted(read_all(uri, known)[0]) == ["three", "two"]
 
 
 def test_where_to_begin(cluster):
@@ -362,7 +365,23 @@ def test_a_topic_that_is_deleted_while_it_is_read_is_an_error(cluster, monkeypat
         wait(lambda: following.texts() == ["a"])
         cluster.admin.delete_topics([topic])
         wait(lambda: following.error)
-        assert str(following.error) == f"kafka://{topic}/0 is gone from {cluster.address}"
+        assert str(following.error).startswith(f"kafka://{topic}/0 is gone from ")
+
+
+def test_a_topic_that_is_gone_is_left_out_if_that_is_allowed(cluster, monkeypatch, caplog):
+    """On resume, too: with a warning, and its place is kept."""
+    monkeypatch.setattr("stream_w2v.connectors.kafka._LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("stream_w2v.connectors.kafka._GONE_SECONDS", 1.0)
+    gone = f"gone-{cluster.client}"
+    topic = cluster.topic(name=f"{gone}.a")
+    cluster.send(topic, ["a"])
+    places = {f"kafka://{gone}.b/0": {"next": 5, "dead": {}}}
+    with pytest.raises(SourceError, match=f"kafka://{gone}.b/0 is gone from .*; lost=earliest"):
+        read_all(cluster.uri(pattern=f"{gone}[.].+"), places)
+    found, positions = read_all(cluster.uri(pattern=f"{gone}[.].+", lost="earliest"), places)
+    assert found == ["a"]
+    assert positions == {**places, f"kafka://{topic}/0": {"next": 1, "dead": {}}}
+    assert "is gone from" in caplog.text
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -424,6 +443,9 @@ def test_what_cannot_work_is_said_before_anything_is_read(cluster, tmp_path, mon
             {"security_protocol": "NO"},
             "security_protocol must be one of PLAINTEXT, ",
         ),
+        ({**user, "sasl.password": "geheim"}, "sasl.password must be env:NAME or file:PATH"),
+        ({**user, "ssl_key_password": "geheim"}, "ssl_key_password must be env:NAME or file:PATH"),
+        ({"proxy_url": "http://me:geheim@a"}, "proxy_url holds no password"),
         ({"security_protocol": "SASL_SSL"}, "security_protocol SASL_SSL needs a sasl_mechanism"),
     ]:
         with pytest.raises(ConfigError) as caught:
@@ -433,10 +455,17 @@ def test_what_cannot_work_is_said_before_anything_is_read(cluster, tmp_path, mon
     for uri, said in [
         (f"kafka://{cluster.address}/", "no topic was named"),
         ("kafka:///topic", "names no broker: kafka://host:port/topic"),
+        ("kafka://[::1/topic", "is no URI such as kafka://host:port/topic"),
+        (f"kafka://{cluster.address}/{topic}?field", "is no URI such as kafka://host:port/topic"),
+        (cluster.uri(topic, follow="false"), "follow is no option of a Kafka URI"),
+        (cluster.uri(topic, topics="a"), "topics is no option of a Kafka URI"),
+        (cluster.uri(topic, dead_letters="topic:"), "there is no topic  for dead letters"),
+        (cluster.uri(topic, dead_letters="topic:nobody"), "there is no topic nobody for dead"),
+        (cluster.uri(topic, dead_letters=f"topic:{topic}"), "each would be one again"),
         (f"kafka://me:geheim@{cluster.address}/{topic}", "a Kafka URI holds no password"),
         ([cluster.uri(topic), cluster.uri(topic, start="latest")], "can differ in their topics"),
     ]:
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises((ConfigError, SourceNotFoundError), match=said):
             open_source(uri)
     with pytest.raises(SourceNotFoundError, match=f"there is no topic nobody at {cluster.address}"):
         open_source(cluster.uri("nobody"))
@@ -573,7 +602,7 @@ def test_the_library_does_not_import_kafka():
     """Only whoever names a Kafka source does."""
     code = (
         "import sys, stream_w2v, stream_w2v.cli, stream_w2v.connectors\n"
-        "assert not {'kafka', 'river'} & set(sys.modules)"
+        "assert not {'kafka', 'confluent_kafka', 'river'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
-from test_kafka import Cluster
+from test_kafka import Cluster, wait
 from test_model import STREAM
 
 from stream_w2v import KeyedVectors, Word2Vec
@@ -108,17 +109,63 @@ def test_a_reader_sees_whole_snapshots_only(cluster):
     def breaks(*arguments: object, **named: object) -> object:
         sent.append(named)
         if len(sent) == 3:
-            raise KeyboardInterrupt
+            raise LookupError
         return send(*arguments, **named)
 
     sink._producer.send = breaks
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(LookupError):
         sink.write(vectors("a b c d", start=7))
     assert same(read_vectors(uri), vectors("a b"))
     sink._producer.send = send
     sink.write(vectors("a b c d", start=7))
     assert same(read_vectors(uri), vectors("a b c d", start=7))
     sink.close()
+
+
+def test_readers_beside_a_writer_see_one_snapshot_or_the_next(cluster):
+    """Never some words of one and some of another, though commits reach partitions by turns."""
+    uri = compacted(cluster, 4)
+    words = " ".join(chr(97 + n) for n in range(26))
+    sink = KafkaVectorSink.from_uri(uri)
+    sink.write(vectors(words, start=0))
+    over = threading.Event()
+
+    def writes() -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            sink.write(vectors(words, start=1000 * number))
+
+    thread = threading.Thread(target=writes)
+    thread.start()
+    try:
+        starts = [float(read_vectors(uri)["a"][0]) for _ in range(5)]
+        for _ in range(5):
+            found = read_vectors(uri)
+            assert same(found, vectors(words, start=float(found["a"][0])))
+    finally:
+        over.set()
+        thread.join()
+        sink.close()
+    assert starts == sorted(starts)
+    assert starts[-1] > 0
+
+
+def test_more_partitions_leave_no_word_behind(cluster):
+    """Words belong to other partitions then; old vectors are taken out where they were."""
+    uri = compacted(cluster, 1)
+    topic = uri.rsplit("/", 1)[1]
+    sink = KafkaVectorSink.from_uri(uri)
+    sink.write(vectors("a b c d e f"))
+    sink.close()
+    cluster.admin.create_partitions({topic: 3})
+    wait(lambda: len(cluster.admin.describe_topics([topic])[0]["partitions"]) == 3)
+    assert same(read_vectors(uri), vectors("a b c d e f"))
+    sink = KafkaVectorSink.from_uri(uri)
+    sink.write(vectors("a b c"))
+    sink.write(vectors("a b"))
+    sink.close()
+    assert same(read_vectors(uri), vectors("a b"))
 
 
 def test_the_sink_that_began_last_goes_on(cluster):
@@ -157,11 +204,15 @@ def test_the_records_are_as_documented(cluster):
     assert [record.value for record in records if record.key == b"b"][-1] is None
     marks = [json.loads(record.value) for record in records if record.key == b""]
     # One for each partition.
-    assert marks.count(
-        {"snapshot": 2, "words": 1, "changed": 0, "removed": 1, "vector_size": 3}
-    ) == len([record for record in records if record.key == b""]) - marks.count(
-        {"snapshot": 1, "words": 2, "changed": 2, "removed": 0, "vector_size": 3}
-    )
+    last = {
+        "snapshot": 2,
+        "words": 1,
+        "changed": 0,
+        "removed": 1,
+        "vector_size": 3,
+        "partitions": 2,
+    }
+    assert marks.count(last) == 2
 
 
 def test_what_is_no_topic_of_vectors_is_refused(cluster):
@@ -176,6 +227,8 @@ def test_what_is_no_topic_of_vectors_is_refused(cluster):
     producer = KafkaProducer(bootstrap_servers=cluster.address)
     producer.send(topic, b"something else", key=b"key")
     producer.close()
+    with pytest.raises(ConfigError, match="is not compacted: set its"):
+        KafkaVectorSink.from_uri(uri_of(cluster, topic))
     with pytest.raises(FormatError, match="holds something else than vectors"):
         read_vectors(uri_of(cluster, topic))
 
