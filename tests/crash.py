@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import os
 import random
 import signal
@@ -16,8 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +28,9 @@ from stream_w2v import Word2Vec
 from stream_w2v.checkpoint import Checkpoint, checkpoint_files, load_checkpoint
 from stream_w2v.cli import main as stream_w2v
 from stream_w2v.storage import TEMPORARY
+
+_LONGEST_LIFE = 120.0
+"""Seconds after which a process that nobody kills counts as one that hangs."""
 
 WARM = {"vector_size": 16, "min_count": 2}
 
@@ -81,7 +87,11 @@ def kill_often(
                 deaths.while_writing += _is_writing(directory)
                 for path in checkpoint_files(directory)[:1] if directory.is_dir() else ():
                     deaths.newest = max(deaths.newest, int(path.stem.split("-")[1]))
-        code = process.wait()
+        code = process.wait(_LONGEST_LIFE)
+        if code is None:
+            process.kill()
+            msg = f"the command did not come to an end after {deaths}"
+            raise RuntimeError(msg)
         deaths.lives.append(time.monotonic() - begin)
         if code == 0:
             return deaths
@@ -252,43 +262,55 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=0.6, help="seconds that a life may last")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--kafka", action="store_true", help="also from topics of one and of four partitions"
+        "--sources",
+        type=lambda names: names.split(","),
+        default=["files"],
+        help="files, or how many partitions a topic has: some of files,1,4",
     )
+    parser.add_argument("--client", default="kafka-python", help="with which topics are read")
     arguments = parser.parse_args()
     given = {name: getattr(arguments, name) for name in ("kills", "longest", "seed")}
     with tempfile.TemporaryDirectory(prefix="stream-w2v-crash-") as name:
         folder = Path(name)
-        text = folder / "text.txt"
-        text.write_text(endless_text(arguments.lines, arguments.seed), encoding="utf-8")
-        total = rounds(str(text), FILES_OPTIONS, folder=folder / "files", **given)
-        _report("files", total, "every model bit-identical")
-        if arguments.kafka:
-            from tests.broker import Broker
-
-            with Broker(folder / "kafka") as broker:
-
-                def restart(kills: int) -> None:
-                    broker.kill()
-                    broker.start()
-
-                for partitions, equal, between, said in (
-                    (1, same, lambda kills: None, "every model bit-identical"),
-                    (4, same_counts, restart, "every record and every word counted once"),
-                ):
-                    uri = filled_topic(broker.address, partitions, arguments.lines, arguments.seed)
-                    place = folder / f"partitions-{partitions}"
-                    total = rounds(
-                        uri, KAFKA_OPTIONS, folder=place, equal=equal, between=between, **given
-                    )
-                    _report(f"{partitions} partitions", total, said)
+        for source in arguments.sources:
+            if source == "files":
+                text = folder / "text.txt"
+                text.write_text(endless_text(arguments.lines, arguments.seed), encoding="utf-8")
+                total = rounds(str(text), FILES_OPTIONS, folder=folder / source, **given)
+                said = "every model bit-identical"
+            else:
+                total, said = _from_kafka(int(source), arguments, folder / source, given)
+            print(
+                f"{source}: {total.kills} kills, {total.while_writing} of them while a checkpoint "
+                f"was being written: {said}; the processes lived {np.mean(total.lives):.2f} s on "
+                f"average, and left up to {total.newest} checkpoints",
+                flush=True,
+            )
 
 
-def _report(what: str, total: Deaths, said: str) -> None:
-    print(
-        f"{what}: {total.kills} kills, {total.while_writing} of them while a checkpoint was being "
-        f"written: {said}; the processes lived {np.mean(total.lives):.2f} s on average",
-        flush=True,
-    )
+def _from_kafka(
+    partitions: int, arguments: argparse.Namespace, folder: Path, given: dict[str, Any]
+) -> tuple[Deaths, str]:
+    from tests.broker import Broker
+
+    with Broker(folder / "kafka") as broker:
+
+        def restart(kills: int) -> None:
+            if partitions > 1:
+                broker.kill()
+                broker.start()
+
+        # In a process of its own: where this one forks it must have no threads.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+            filling = (broker.address, partitions, arguments.lines, arguments.seed)
+            uri = other.submit(filled_topic, *filling).result()
+        equal = same if partitions == 1 else same_counts
+        total = rounds(
+            f"{uri}?client={arguments.client}", KAFKA_OPTIONS,
+            folder=folder / "checkpoints", equal=equal, between=restart, **given,
+        )  # fmt: skip
+    exact = "every model bit-identical" if partitions == 1 else "every word counted once"
+    return total, exact
 
 
 if __name__ == "__main__":

@@ -6,15 +6,16 @@ import base64
 import itertools
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import crash
 import pytest
 from broker import Broker, free_port
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -619,28 +620,14 @@ def test_without_the_client_library_it_is_said_what_to_install(monkeypatch):
 # Killed.
 
 
-@pytest.mark.parametrize(
-    ("partitions", "equal"), [(1, crash.same), (4, crash.same_counts)], ids=["one", "four"]
-)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_trainer_that_is_killed_ten_times_learns_every_message_once(
-    own_broker, tmp_path, partitions, equal, client
-):
+@pytest.mark.usefixtures("broker")
+def test_a_trainer_that_is_killed_again_and_again_learns_every_message_once(client):
     """From one partition bit by bit, from several every word; the broker is killed, too."""
-    uri = crash.filled_topic(own_broker.address, partitions, 40_000, 5)
-
-    def restart(kills: int) -> None:
-        own_broker.kill()
-        own_broker.start()
-
-    deaths = crash.rounds(
-        f"{uri}?client={client}",
-        crash.KAFKA_OPTIONS,
-        10,
-        0.6,
-        5,
-        tmp_path,
-        equal=equal,
-        between=restart,
-    )
-    assert deaths.kills == 10
+    said = subprocess.run(
+        [sys.executable, "-m", "tests.crash", "--kills=10", "--lines=40000", "--sources=1,4",
+         f"--client={client}"],
+        cwd=Path(__file__).parent.parent, check=True, capture_output=True, text=True, timeout=400,
+    ).stdout  # fmt: skip
+    assert re.search(r"^1: 10 kills, .*: every model bit-identical", said)
+    assert re.search(r"^4: 10 kills, .*: every word counted once", said, re.MULTILINE)
