@@ -140,12 +140,17 @@ class Broker:
         self._properties.write_text(
             "".join(f"{name}={value}\n" for name, value in properties.items()), encoding="utf-8"
         )
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        subprocess.run(
+        # With the first bit clear it does not begin with a dash, which would be an option.
+        number = uuid.uuid4().int & (1 << 127) - 1
+        cluster = urlsafe_b64encode(number.to_bytes(16, "big")).decode().rstrip("=")
+        done = subprocess.run(
             [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster,
              "-c", str(self._properties)],
-            check=True, capture_output=True,
+            check=False, capture_output=True, text=True,
         )  # fmt: skip
+        if done.returncode:
+            msg = f"the broker's data cannot be made: {done.stderr.strip()[-500:]}"
+            raise BrokerError(msg)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
