@@ -225,6 +225,8 @@ def main() -> None:
         print(f"a Kafka broker listens on {broker.address}; Ctrl-C stops it", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
+        # Once is enough: stopping takes a moment.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -192,6 +192,14 @@ def test_a_bad_bound_or_directory_is_refused(tmp_path):
         Checkpoints(tmp_path / "file")
 
 
+def test_a_read_only_directory_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    """In one line that says what to do."""
+    # To root every directory is writeable.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(StorageError, match="Permission denied; change the permissions or write"):
+        Checkpoints(tmp_path)
+
+
 # Damage.
 
 
