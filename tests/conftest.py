@@ -1,5 +1,6 @@
 """What every test starts from."""
 
+import gc
 import os
 import signal
 
@@ -45,6 +46,15 @@ def own_broker(tmp_path):
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def interrupts_reach_us():
+    """Keep KeyboardInterrupt out of what runs in a garbage collection, where it would be lost."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

@@ -820,6 +820,7 @@ def test_wide_windows_and_many_noise_words_stay_in_bounds(options):
         assert np.abs(weights[f"weights.{side}_vectors"]).max() < 20
 
 
+@pytest.mark.usefixtures("interrupts_reach_us")
 def test_ctrl_c_takes_effect_between_records():
     """However often learning is interrupted, going on behind what is learnt changes no bit."""
     records = [f"w{i % 300} w{i % 70} w{i % 11} w{i % 3}" for i in range(60_000)]

@@ -236,6 +236,7 @@ def test_a_thread_that_is_broken_off_leaves_a_model_that_is_refused(monkeypatch)
             call()
 
 
+@pytest.mark.usefixtures("interrupts_reach_us")
 def test_ctrl_c_takes_effect_between_records_with_workers_too():
     """Wherever it strikes, the model is whole: counted, trained, and able to go on."""
     model = Word2Vec(vector_size=8, min_count=1, workers=2)
