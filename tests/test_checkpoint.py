@@ -437,7 +437,7 @@ def test_an_error_that_is_not_the_sources_leaves_no_wrong_checkpoint(tmp_path, w
             Word2Vec(**HARD, workers=workers),
             Numbered(STREAM),
             checkpoints=checkpoints,
-            checkpoint_every=10,
+            checkpoint_every=1000,
             on_batch=breaks,
         )
         with pytest.raises(SourceError, match="not from the source"):
