@@ -314,7 +314,7 @@ class KafkaSource(Source):
                     self._miss(gone)
                     time.sleep(POLL_SECONDS)
                     continue
-                self._resume(parts)
+                self._offsets |= self._first_places(parts - set(self._offsets))
                 self._skip_lost(None)
                 self._client.assign(self._offsets)
                 if not self._follow:
@@ -333,21 +333,16 @@ class KafkaSource(Source):
             Part(topic, number) for topic in topics for number in self._client.partitions(topic)
         }
 
-    def _resume(self, parts: set[Part]) -> None:
-        """Read these partitions, from where each was left or is to begin."""
-        new = parts - set(self._offsets)
-        if new:
-            # What appears while (or since) others are read is new altogether, unless it was named
-            # anew.
-            known = {part.topic for part in self._offsets}
-            late = {
-                part
-                for part in new
-                if self._begun or part.topic in known or (known and part.topic not in self._topics)
-            }
-            self._offsets |= self._client.first_offsets(late)
-            self._offsets |= self._start_offsets(new - late)
-        self._client.assign(self._offsets)
+    def _first_places(self, new: set[Part]) -> dict[Part, int]:
+        """Return where to begin in partitions that have not been read."""
+        # What appears while (or since) others are read is new altogether, unless it was named anew.
+        known = {part.topic for part in self._offsets}
+        late = {
+            part
+            for part in new
+            if self._begun or part.topic in known or (known and part.topic not in self._topics)
+        }
+        return self._client.first_offsets(late) | self._start_offsets(new - late)
 
     def _start_offsets(self, parts: set[Part]) -> dict[Part, int]:
         if self._start == "earliest":
@@ -393,8 +388,9 @@ class KafkaSource(Source):
                 self._miss(gone)
                 return
             self._missed_since = None
-            if parts - set(self._offsets):
-                self._resume(parts)
+            if new := parts - set(self._offsets):
+                self._offsets |= self._first_places(new)
+                self._client.assign(self._offsets)
             ends = self._client.end_offsets(parts)
             self._lag = sum(max(0, end - self._offsets[part]) for part, end in ends.items())
             self._heard()
@@ -413,8 +409,9 @@ class KafkaSource(Source):
             msg = f"{what}; lost=earliest goes on with what there is"
             raise SourceError(msg)
         _log.warning("%s; going on without it", what)
+        places = self._positions()
         for part in gone:
-            self._others[str(part)] = self._positions()[str(part)]
+            self._others[str(part)] = places[str(part)]
             del self._offsets[part]
         self._missed_since = None
         self._failed = True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from stream_w2v.connectors.dead_letters import DeadLetter
 from stream_w2v.errors import ConfigError
 
-LONGEST_LETTER = 1 << 19
+_LONGEST_LETTER = 1 << 19
 """Of a longer message only the beginning is kept in a topic, which may not take more."""
 
 _SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -70,7 +71,7 @@ def check_security(options: Mapping[str, Any]) -> None:
     Raises
     ------
     ConfigError
-        If the protocol is unknown, or lacks what it needs.
+        If the protocol is unknown, lacks what it needs, or a file is not there.
     """
     security = options.get("security_protocol", "PLAINTEXT")
     if security not in _SECURITY:
@@ -79,12 +80,21 @@ def check_security(options: Mapping[str, Any]) -> None:
     if security.startswith("SASL") and "sasl_mechanism" not in options:
         msg = f"security_protocol {security} needs a sasl_mechanism"
         raise ConfigError(msg)
+    for name, value in options.items():
+        # A client would try to connect without it, again and again.
+        if name.startswith("ssl_") and name.endswith("file") and not Path(value).is_file():
+            msg = f"{name}: there is no file {value}"
+            raise ConfigError(msg)
 
 
-def letter_headers(letter: DeadLetter) -> list[tuple[str, Any]]:
-    """Return the headers of a dead letter's record: names, and values as bytes."""
+def letter_record(letter: DeadLetter) -> dict[str, Any]:
+    """Return value, key and headers of a dead letter's record, as both clients name them."""
     values = {"part": letter.part, "offset": str(letter.offset), "reason": letter.reason}
-    return [(name, value.encode()) for name, value in values.items()]
+    return {
+        "value": letter.value and letter.value[:_LONGEST_LETTER],
+        "key": f"{letter.part}@{letter.offset}".encode(),
+        "headers": [(name, value.encode()) for name, value in values.items()],
+    }
 
 
 class Letters(Protocol):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from stream_w2v.connectors.dead_letters import DeadLetter
 from stream_w2v.connectors.kafka_client import (
-    LONGEST_LETTER,
     Fetched,
     Letters,
     LostError,
@@ -20,7 +18,7 @@ from stream_w2v.connectors.kafka_client import (
     RefusedError,
     SilentError,
     check_security,
-    letter_headers,
+    letter_record,
 )
 from stream_w2v.errors import ConfigError
 
@@ -69,9 +67,6 @@ def _options_of(names: Mapping[str, Any]) -> dict[str, Any]:
         if name == "ssl_check_hostname":
             theirs = "ssl.endpoint.identification.algorithm"
             value = "https" if str(value).lower() == "true" else "none"
-        if name.startswith("ssl_") and name.endswith("file") and not Path(value).is_file():
-            msg = f"{name}: there is no file {value}"
-            raise ConfigError(msg)
         options[theirs] = value
     return options
 
@@ -252,13 +247,7 @@ class _LettersTopic:
 
         with _translating(), _never_full():
             for letter in letters:
-                self._producer.produce(
-                    self._topic,
-                    letter.value and letter.value[:LONGEST_LETTER],
-                    key=f"{letter.part}@{letter.offset}".encode(),
-                    headers=letter_headers(letter),
-                    on_delivery=heard,
-                )
+                self._producer.produce(self._topic, **letter_record(letter), on_delivery=heard)
             left = self._producer.flush(_ANSWER_SECONDS)
             if left:
                 self._producer.purge()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -21,7 +20,6 @@ from kafka.structs import OffsetAndMetadata
 
 from stream_w2v.connectors.dead_letters import DeadLetter
 from stream_w2v.connectors.kafka_client import (
-    LONGEST_LETTER,
     Fetched,
     Letters,
     LostError,
@@ -29,7 +27,7 @@ from stream_w2v.connectors.kafka_client import (
     RefusedError,
     SilentError,
     check_security,
-    letter_headers,
+    letter_record,
 )
 from stream_w2v.errors import ConfigError
 
@@ -80,12 +78,13 @@ def options_of(names: Mapping[str, Any]) -> dict[str, Any]:
             msg = f"the Kafka source has no option {name}"
             raise ConfigError(msg)
         options[name] = _typed(name, value, known[name])
-        # The client would try to connect without it, again and again.
-        if name.startswith("ssl_") and name.endswith("file") and not Path(value).is_file():
-            msg = f"{name}: there is no file {value}"
-            raise ConfigError(msg)
     check_security(options)
     return options
+
+
+def shared(options: Mapping[str, Any], kind: Any) -> dict[str, Any]:
+    """Return those of a consumer's options that another kind of client has, too."""
+    return {name: value for name, value in options.items() if name in kind.DEFAULT_CONFIG}
 
 
 def _typed(name: str, value: Any, example: Any) -> Any:
@@ -244,11 +243,9 @@ class Client:
 
     def producer(self, topic: str) -> Letters:
         """Make what writes dead letters to a topic."""
-        known = KafkaProducer.DEFAULT_CONFIG
-        shared = {name: value for name, value in self._options.items() if name in known}
         with _translating():
             producer = KafkaProducer(
-                **{**shared, "max_block_ms": _ANSWER_MS},
+                **{**shared(self._options, KafkaProducer), "max_block_ms": _ANSWER_MS},
                 bootstrap_servers=self._servers,
                 acks="all",
             )
@@ -272,15 +269,7 @@ class _LettersTopic:
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Send some, and wait until the brokers have them."""
         with _translating():
-            sent = [
-                self._producer.send(
-                    self._topic,
-                    letter.value and letter.value[:LONGEST_LETTER],
-                    key=f"{letter.part}@{letter.offset}".encode(),
-                    headers=letter_headers(letter),
-                )
-                for letter in letters
-            ]
+            sent = [self._producer.send(self._topic, **letter_record(letter)) for letter in letters]
             self._producer.flush(timeout=_ANSWER_MS / 1000)
             for one in sent:
                 one.get(0)

@@ -33,7 +33,7 @@ from kafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from stream_w2v.connectors.kafka_options import parse_uri, reveal_secrets
-from stream_w2v.connectors.kafka_python import options_of
+from stream_w2v.connectors.kafka_python import options_of, shared
 from stream_w2v.errors import (
     ConfigError,
     EmptyVocabularyError,
@@ -93,12 +93,11 @@ class KafkaVectorSink(Sink):
         self._options = options_of(reveal_secrets(options))
         self._known: dict[bytes, int] | None = None
         self._snapshots = self._partitions = 0
-        known = KafkaProducer.DEFAULT_CONFIG
         # What is wrong is said now, not after hours of training.
         with _explaining(topic):
             _check_compacted(topic, bootstrap_servers, self._options)
             self._producer = KafkaProducer(
-                **{name: value for name, value in self._options.items() if name in known},
+                **shared(self._options, KafkaProducer),
                 bootstrap_servers=bootstrap_servers,
                 transactional_id=f"stream-w2v-{topic}",
                 transaction_timeout_ms=_TRANSACTION_MS,
@@ -330,11 +329,7 @@ class _Partition:
 def _check_compacted(topic: str, servers: str | list[str], options: dict[str, Any]) -> None:
     """Refuse a topic that forgets vectors which do not change."""
     _consumer(topic, servers, options).close(autocommit=False)
-    known = KafkaAdminClient.DEFAULT_CONFIG
-    admin = KafkaAdminClient(
-        **{name: value for name, value in options.items() if name in known},
-        bootstrap_servers=servers,
-    )
+    admin = KafkaAdminClient(**shared(options, KafkaAdminClient), bootstrap_servers=servers)
     try:
         asked = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": None})
         found = admin.describe_configs([asked])["topic"][topic].get("cleanup.policy", {})

@@ -147,9 +147,7 @@ class Checkpoints:
         StorageError
             If it could not be written; older ones are intact.
         """
-        if self._writer is not None:
-            self._writer.join()
-            self._writer = None
+        self._joined()
         self._write(model, positions)
 
     def start(self, model: Word2Vec, positions: Positions) -> None:
@@ -178,18 +176,23 @@ class Checkpoints:
         StorageError
             If it could not be written.
         """
+        error = self._joined()
+        if error is not None:
+            raise error
+
+    def _joined(self) -> BaseException | None:
+        """Wait for the writer, and return why it failed, if it did."""
         writer = self._writer
-        if writer is not None:
-            writer.join()
-            # Only now: whoever is interrupted while it waits must not let go of what still writes.
-            self._writer = None
-            if writer.error is not None:
-                raise writer.error
+        if writer is None:
+            return None
+        writer.join()
+        # Only now: whoever is interrupted while it waits must not let go of what still writes.
+        self._writer = None
+        return writer.error
 
     def close(self) -> None:
         """Let others write into the directory. Closing twice is harmless."""
-        if self._writer is not None:
-            self._writer.join()
+        self._joined()
         self._lock.close()
 
     def __enter__(self) -> Self:

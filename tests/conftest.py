@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from contextlib import contextmanager
 
 import pytest
 from broker import Broker, BrokerError
@@ -27,24 +28,26 @@ def broker(tmp_path_factory):
     if BROKER in os.environ:
         yield os.environ[BROKER]
         return
-    try:
-        with Broker(tmp_path_factory.mktemp("kafka")) as running:
-            yield running.address
-    except BrokerError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
+    with _running(tmp_path_factory.mktemp("kafka")) as running:
+        yield running.address
 
 
 @pytest.fixture
 def own_broker(tmp_path):
     """Return a broker that a test may kill."""
+    with _running(tmp_path / "kafka") as running:
+        yield running
+
+
+@contextmanager
+def _running(folder):
     try:
-        with Broker(tmp_path / "kafka") as running:
+        with Broker(folder) as running:
             yield running
     except BrokerError as error:
         if os.environ.get("CI") == "true":
             raise
+        # Java and Maven are no part of what a user needs.
         pytest.skip(str(error))
 
 
