@@ -77,6 +77,12 @@ def _arguments() -> argparse.Namespace:
         help="folder with an environment for each peer that has one of its own (make peers)",
     )
     parser.add_argument(
+        "--workers",
+        type=lambda counts: tuple(int(count) for count in counts.split(",")),
+        default=(2,),
+        help="numbers of threads to compare with one, such as 2,4,8 (2)",
+    )
+    parser.add_argument(
         "--soak-tokens", type=int, default=1_000_000_000, help="how much endless text is learnt"
     )
     parser.add_argument(
@@ -109,6 +115,8 @@ def _arguments() -> argparse.Namespace:
         path = getattr(arguments, name)
         if path is not None and not path.is_file():
             parser.error(f"--{name.replace('_', '-')}: there is no file {path}")
+    if min(arguments.workers) < 2:
+        parser.error("--workers must be numbers of at least 2")
     for name in ("pairs", "soak_tokens"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
@@ -119,6 +127,8 @@ def _command(arguments: argparse.Namespace) -> str:
     """Write the command anew, without the folders of this machine."""
     parts = ["python -m tests.benchmarks", f"--corpus {arguments.corpus.name}"]
     parts.append(f"--pairs {arguments.pairs}")
+    if arguments.workers != (2,):
+        parts.append(f"--workers {','.join(map(str, arguments.workers))}")
     if "soak" in arguments.only:
         parts.append(f"--soak-tokens {arguments.soak_tokens}")
     for name in ("drift_corpus", "drift_index"):
@@ -152,6 +162,7 @@ def main() -> None:
             corpus={"name": arguments.corpus.name, **facts},
             folder=Path(folder),
             pairs=arguments.pairs,
+            workers=arguments.workers,
             soak_tokens=arguments.soak_tokens,
             peers=arguments.peers,
             drift=drifting,

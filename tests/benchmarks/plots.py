@@ -62,6 +62,24 @@ def peers(raw: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def threads(raw: Mapping[str, Any]) -> Figure:
+    """Draw speed by the number of threads."""
+    figure = Figure(figsize=(5, 2.8), layout="constrained")
+    panel = figure.subplots()
+    for library, by_count in raw["runs"].items():
+        points = [
+            (int(count), raw["tokens"] / statistics.median(run["wall"] for run in runs))
+            for count, runs in by_count.items()
+        ]
+        panel.plot(*zip(*points, strict=True), "o-", label=library)
+    panel.set(xlabel="workers", ylabel="tokens per second")
+    panel.set_xlim(0)
+    panel.set_ylim(0, 1.1 * panel.dataLim.ymax)
+    panel.yaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.legend(frameon=False)
+    return figure
+
+
 def roofline(raw: Mapping[str, Any]) -> Figure:
     """Draw the two limits of one core, and how far below them training is."""
 
@@ -174,6 +192,7 @@ def drift(raw: Mapping[str, Any]) -> Figure:
 
 
 PLOTS = {
+    "threads": threads,
     "roofline": roofline,
     "sizes": sizes,
     "peers": peers,

@@ -45,6 +45,8 @@ class Setting:
         For whatever is written on the way; deleted at the end.
     pairs
         How often the two programs take turns.
+    workers
+        Numbers of threads to compare with one.
     soak_tokens
         How much endless text is learnt.
     peers
@@ -59,6 +61,7 @@ class Setting:
     corpus: Mapping[str, Any]
     folder: Path
     pairs: int
+    workers: tuple[int, ...]
     soak_tokens: int
     peers: Path
     drift: DriftingText | None

@@ -1,7 +1,8 @@
-"""Two training threads: how much faster they are, and what their vectors are worth."""
+"""Several training threads: how much faster they are, and what their vectors are worth."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.benchmarks.child import work
@@ -27,59 +28,64 @@ def _theirs(setting: Setting, workers: int, seed: int) -> dict[str, Any]:
     return {**made, "scores": {"input": score(out)}}
 
 
-SIDES = {
-    "stream-w2v, 1 worker": (_ours, 1),
-    "stream-w2v, 2 workers": (_ours, 2),
-    "gensim, 2 workers": (_theirs, 2),
+LIBRARIES: dict[str, Callable[[Setting, int, int], dict[str, Any]]] = {
+    "stream-w2v": _ours,
+    "gensim": _theirs,
 }
-"""What does it, and with how many workers."""
 
 
 def measure(setting: Setting) -> Section:
-    """Compare one and two threads of ours with two of gensim's, by the clock on the wall."""
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
+    """Compare threads of ours with one of ours and with as many of gensim's, on the wall."""
+    sides = [("stream-w2v", 1)]
+    sides += [(library, count) for count in setting.workers for library in LIBRARIES]
+    # Keyed by the library and, as JSON wants it, by the number of threads written out.
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {library: {} for library in LIBRARIES}
     for seed in range(1, setting.pairs + 1):
-        for name, (side, workers) in SIDES.items():
-            say(f"two threads: {name}, seed {seed}")
-            runs[name].append(side(setting, workers, seed))
-    one, _, theirs = runs.values()
+        for library, count in sides:
+            say(f"threads: {library}, {count}, seed {seed}")
+            made = LIBRARIES[library](setting, count, seed)
+            runs[library].setdefault(str(count), []).append(made)
     return Section(
-        title="Two threads",
+        title="Several threads",
         columns=(
             "",
+            "workers",
             "tokens per second",
             "times our one worker",
-            "times gensim's two",
+            "times gensim's with as many",
             "vectors",
             *SCORES,
         ),
-        rows=[row for name in SIDES for row in _rows(setting, name, runs[name], one, theirs)],
+        rows=[row for library, count in sides for row in _rows(setting, runs, library, str(count))],
         notes=(
             "stream-w2v: `Trainer` over a `FileSource`. With one worker, one thread reads and "
-            "tokenises and one learns, and the result is bit-reproducible. With two, both do all "
-            "of it, and the result is not. gensim: `train(corpus_file=...)` alone, its vocabulary "
+            "tokenises and one learns, and the result is bit-reproducible. With several, each does "
+            "both, and the result is not. gensim: `train(corpus_file=...)` alone, its vocabulary "
             "was built before.",
             "`input`: a word's input vector. `sum`: with half of its output vector added. Both are "
             "snapshots of the same runs.",
             f"d=100, seeds 1 to {setting.pairs}; ratios by the clock on the wall, within each "
             "turn. Scores as under *Quality of one pass*.",
         ),
-        raw=runs,
+        raw={"tokens": setting.corpus["tokens"], "runs": runs},
     )
 
 
 def _rows(
     setting: Setting,
-    name: str,
-    found: list[dict[str, Any]],
-    one: list[dict[str, Any]],
-    theirs: list[dict[str, Any]],
+    runs: Mapping[str, Mapping[str, list[dict[str, Any]]]],
+    library: str,
+    count: str,
 ) -> list[list[str]]:
+    found = runs[library][count]
     rate = middle([setting.corpus["tokens"] / run["wall"] / 1e6 for run in found], unit=" M/s")
-    ratios = ["" if found is other else _times(found, other) for other in (one, theirs)]
+    one, theirs = runs["stream-w2v"]["1"], runs["gensim"].get(count)
+    ratios = [
+        "" if other is None or other is found else _times(found, other) for other in (one, theirs)
+    ]
     return [
         [
-            *((name, rate, *ratios) if place == 0 else ("", "", "", "")),
+            *((library, count, rate, *ratios) if place == 0 else ("",) * 5),
             combine,
             *(spread([run["scores"][combine][key] for run in found], ".3f") for key in SCORES),
         ]
