@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, Self
@@ -270,7 +271,14 @@ class KafkaSource(Source):
             raise ConfigError(msg) from error
         try:
             client: Client = chosen.Client(servers, self._group, isolation, options)
-            known = client.topics()
+            with ExitStack() as failing:
+                failing.callback(client.close)
+                known = client.topics()
+                missing = [topic for topic in self._topics if topic not in known]
+                if missing:
+                    msg = f"there is no topic {missing[0]} at {self._servers}"
+                    raise SourceNotFoundError(msg)
+                failing.pop_all()
         except SilentError as error:
             msg = (
                 f"no Kafka broker answers at {self._servers}, or not with these security options: "
@@ -280,11 +288,6 @@ class KafkaSource(Source):
         except RefusedError as error:
             msg = f"Kafka at {self._servers} refuses: {error}"
             raise SourceError(msg) from error
-        missing = [topic for topic in self._topics if topic not in known]
-        if missing:
-            client.close()
-            msg = f"there is no topic {missing[0]} at {self._servers}"
-            raise SourceNotFoundError(msg)
         return client, known
 
     def _made_letters(self, place: str | None, known: set[str]) -> Letters | None:

@@ -40,6 +40,7 @@ _ANSWER_MS = 3000
 _OURS = {
     "bootstrap_servers", "group_id", "isolation_level", "auto_offset_reset", "enable_auto_commit",
     "key_deserializer", "value_deserializer", "max_poll_records", "allow_auto_create_topics",
+    "kafka_client",
 }  # fmt: skip
 
 
@@ -85,6 +86,22 @@ def options_of(names: Mapping[str, Any]) -> dict[str, Any]:
 def shared(options: Mapping[str, Any], kind: Any) -> dict[str, Any]:
     """Return those of a consumer's options that another kind of client has, too."""
     return {name: value for name, value in options.items() if name in kind.DEFAULT_CONFIG}
+
+
+def made(kind: Any, **options: Any) -> Any:
+    """Make a client; one that cannot be made is closed, else its thread would try for ever."""
+    begun = []
+
+    def begin(**given: Any) -> Any:
+        begun.append(kind.DEFAULT_CONFIG["kafka_client"](**given))
+        return begun[0]
+
+    try:
+        return kind(**options, kafka_client=begin)
+    except BaseException:
+        for one in begun:
+            one.close()
+        raise
 
 
 def _typed(name: str, value: Any, example: Any) -> Any:
@@ -133,7 +150,8 @@ class Client:
         log, said = logging.getLogger("kafka"), _LastWords(logging.WARNING)
         log.addHandler(said)
         try:
-            self._consumer = KafkaConsumer(
+            self._consumer = made(
+                KafkaConsumer,
                 **{
                     # What is new about topics and partitions, soon enough for people.
                     "metadata_max_age_ms": 5000,
@@ -227,7 +245,8 @@ class Client:
         """Tell the group how far it has come."""
         with _translating():
             if self._committer is None:
-                self._committer = KafkaConsumer(
+                self._committer = made(
+                    KafkaConsumer,
                     **{"bootstrap_timeout_ms": _ANSWER_MS, **self._options},
                     bootstrap_servers=self._servers,
                     group_id=self._group,
@@ -244,7 +263,8 @@ class Client:
     def producer(self, topic: str) -> Letters:
         """Make what writes dead letters to a topic."""
         with _translating():
-            producer = KafkaProducer(
+            producer = made(
+                KafkaProducer,
                 **{**shared(self._options, KafkaProducer), "max_block_ms": _ANSWER_MS},
                 bootstrap_servers=self._servers,
                 acks="all",

@@ -33,7 +33,7 @@ from kafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from stream_w2v.connectors.kafka_options import parse_uri, reveal_secrets
-from stream_w2v.connectors.kafka_python import options_of, shared
+from stream_w2v.connectors.kafka_python import made, options_of, shared
 from stream_w2v.errors import (
     ConfigError,
     EmptyVocabularyError,
@@ -96,7 +96,8 @@ class KafkaVectorSink(Sink):
         # What is wrong is said now, not after hours of training.
         with _explaining(topic):
             _check_compacted(topic, bootstrap_servers, self._options)
-            self._producer = KafkaProducer(
+            self._producer = made(
+                KafkaProducer,
                 **shared(self._options, KafkaProducer),
                 bootstrap_servers=bootstrap_servers,
                 transactional_id=f"stream-w2v-{topic}",
@@ -329,7 +330,7 @@ class _Partition:
 def _check_compacted(topic: str, servers: str | list[str], options: dict[str, Any]) -> None:
     """Refuse a topic that forgets vectors which do not change."""
     _consumer(topic, servers, options).close(autocommit=False)
-    admin = KafkaAdminClient(**shared(options, KafkaAdminClient), bootstrap_servers=servers)
+    admin = made(KafkaAdminClient, **shared(options, KafkaAdminClient), bootstrap_servers=servers)
     try:
         asked = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": None})
         found = admin.describe_configs([asked])["topic"][topic].get("cleanup.policy", {})
@@ -341,7 +342,8 @@ def _check_compacted(topic: str, servers: str | list[str], options: dict[str, An
 
 
 def _consumer(topic: str, servers: str | list[str], options: dict[str, Any]) -> KafkaConsumer:
-    consumer = KafkaConsumer(
+    consumer = made(
+        KafkaConsumer,
         **{"bootstrap_timeout_ms": 10_000, **options},
         bootstrap_servers=servers,
         group_id=None,
@@ -351,10 +353,13 @@ def _consumer(topic: str, servers: str | list[str], options: dict[str, Any]) -> 
         max_poll_records=10_000,
         auto_offset_reset="none",
     )
-    if topic not in consumer.topics():
+    try:
+        if topic not in consumer.topics():
+            msg = f"there is no topic {topic} at {servers}: make one with cleanup.policy=compact"
+            raise SourceNotFoundError(msg)
+    except BaseException:
         consumer.close()
-        msg = f"there is no topic {topic} at {servers}: make one with cleanup.policy=compact"
-        raise SourceNotFoundError(msg)
+        raise
     return consumer
 
 

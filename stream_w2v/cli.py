@@ -296,8 +296,7 @@ def train(
     config = Config.from_options(options)
     if load is None and not goes_on:
         config = _new_config(options, refresh=refresh)
-    reader = open_reader(run)
-    with _checkpoints(checkpoint, run) as checkpoints:
+    with open_reader(run) as reader, _checkpoints(checkpoint, run) as checkpoints:
         start = None if checkpoints is None else _newest(checkpoints, options.get("workers"))
         if start is not None:
             _check_options(start.model, options, start.path)
@@ -352,7 +351,8 @@ def resume(
         if follow is not None:
             run = replace(run, follow=follow)
         checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
-        execute(run, open_reader(run), start, checkpoints, quiet=quiet, as_json=as_json)
+        with open_reader(run) as reader:
+            execute(run, reader, start, checkpoints, quiet=quiet, as_json=as_json)
 
 
 def _has_checkpoint(directory: Path) -> bool:

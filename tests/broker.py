@@ -170,9 +170,12 @@ class Broker:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
+        from stream_w2v.connectors.kafka_python import made
+
         try:
             # A port that listens is not yet a broker that knows its cluster.
-            admin = KafkaAdminClient(
+            admin = made(
+                KafkaAdminClient,
                 bootstrap_servers=self.address,
                 request_timeout_ms=2000,
                 bootstrap_timeout_ms=300,

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -49,6 +50,16 @@ def _running(folder):
             raise
         # Java and Maven are no part of what a user needs.
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def hung_up():
+    """See that no Kafka client's thread outlives the test."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    left = [thread.name for thread in set(threading.enumerate()) - before if "kafka" in thread.name]
+    assert not left
 
 
 @pytest.fixture

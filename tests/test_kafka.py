@@ -32,6 +32,8 @@ from stream_w2v.stream import dead_letters
 
 _numbers = itertools.count()
 
+pytestmark = pytest.mark.usefixtures("hung_up")
+
 
 class Cluster:
     """Topics and messages at a broker."""
@@ -252,14 +254,14 @@ def test_bad_messages_are_counted_and_kept_among_good_ones(cluster, tmp_path):
     assert Counter(values) == Counter(BAD.keys())
     # Good and bad ones came by turns.
     assert {letter["part"] for letter in letters} == {f"kafka://{topic}/1"}
-    buried = list(
-        KafkaConsumer(
-            grave,
-            bootstrap_servers=cluster.address,
-            auto_offset_reset="earliest",
-            consumer_timeout_ms=2000,
-        )
+    consumer = KafkaConsumer(
+        grave,
+        bootstrap_servers=cluster.address,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=2000,
     )
+    buried = list(consumer)
+    consumer.close()
     assert Counter(message.value for message in buried) == Counter(BAD.keys())
     assert Counter(dict(message.headers)["reason"].decode() for message in buried) == expected
     # Counts go on with the positions.
@@ -408,6 +410,7 @@ def test_a_broker_that_is_killed_is_waited_for(own_broker, caplog, client):
         wait(lambda: following.source.status() == "lag 0")
     warnings = [r for r in caplog.records if r.name.startswith("stream_w2v")]
     assert [record.levelno for record in warnings] == [logging.WARNING] * 2
+    cluster.close()
     again.close()
 
 

@@ -24,6 +24,8 @@ from stream_w2v.errors import (
     StorageError,
 )
 
+pytestmark = pytest.mark.usefixtures("hung_up")
+
 
 @pytest.fixture
 def cluster(broker: str) -> Iterator[Cluster]:
