@@ -10,13 +10,15 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_w2v.connectors.follow import FollowSource
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN, Input
+from stream_w2v.connectors.lines import Piece, join
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
 
@@ -92,7 +94,7 @@ class FileSource(Source):
         self._lock = threading.Lock()
 
     @classmethod
-    def from_uris(cls, uris: Sequence[str], /, *, follow: bool = False, **options: Any) -> Self:
+    def from_uris(cls, uris: Sequence[str], /, *, follow: bool = False, **options: Any) -> Source:
         """Make the source for paths, globs, ``-`` and ``file://`` URIs.
 
         Parameters
@@ -100,18 +102,16 @@ class FileSource(Source):
         uris
             What to read. Only after ``file://`` are percent escapes decoded.
         follow
-            Not yet: files are read to their end.
+            Whether to wait for more at the end, and for files that are not there yet, with a
+            :class:`~stream_w2v.connectors.follow.FollowSource`.
         **options
-            The constructor's other parameters.
+            The other parameters of either.
         """
-        if follow:
-            msg = "files are read to their end: leave out --follow"
-            raise ConfigError(msg)
         prefix = "file://"
-        paths = (
+        paths = [
             unquote(uri[len(prefix) :]) if uri.lower().startswith(prefix) else uri for uri in uris
-        )
-        return cls(paths, **options)
+        ]
+        return FollowSource(paths, **options) if follow else cls(paths, **options)
 
     def seek(self, positions: Positions) -> None:
         """Go on from these positions, as a batch reported them. Call before iterating."""
@@ -122,7 +122,7 @@ class FileSource(Source):
 
         A second iteration goes on where the one before was left.
         """
-        pieces: list[_Piece] = []
+        pieces: list[Piece] = []
         size = 0
         due = time.monotonic() + POLL_SECONDS
         try:
@@ -171,11 +171,11 @@ class FileSource(Source):
             self._file.input.close()
             self._file = None
 
-    def _batch(self, pieces: list[_Piece]) -> Batch:
-        data, ends = _join(pieces)
+    def _batch(self, pieces: list[Piece]) -> Batch:
+        data, ends = join(pieces)
         return Batch(data, ends, dict(self._positions))
 
-    def _next_piece(self) -> _Piece | None:
+    def _next_piece(self) -> Piece | None:
         """Return the next records, maybe none yet; None at the end."""
         with self._lock:
             try:
@@ -205,10 +205,6 @@ class FileSource(Source):
         self._positions[_real(file.path)] = {"next": file.position, "finished": finished}
 
 
-_Piece = tuple[bytes | memoryview, NDArray[np.int64]]
-"""The bytes of whole records, and where each one ends."""
-
-
 class _Lines:
     """The records of one input, from a position on."""
 
@@ -220,7 +216,7 @@ class _Lines:
         self._limit = max_record_bytes
         self._begun = b""  # the start of a record whose end has not been read
 
-    def read(self, size: int) -> _Piece:
+    def read(self, size: int) -> Piece:
         # At least as much again as there is: a long line is not copied more than twice.
         data = self._begun + self.input.read(max(size, len(self._begun)))
         if self.position == 0 and data.startswith(_BOM):
@@ -278,15 +274,6 @@ def _cuts(data: bytes, start: int, end: int, limit: int) -> Iterator[int]:
             starts = (at for at in range(last, last - 4, -1) if data[at] & 0xC0 != 0x80)
             start = next(starts, last)
         yield start
-
-
-def _join(pieces: list[_Piece]) -> _Piece:
-    if len(pieces) == 1:
-        return pieces[0]
-    starts = np.cumsum([0, *(len(data) for data, _ in pieces)])
-    ends = [ends + start for (_, ends), start in zip(pieces, starts, strict=False)]
-    empty = np.empty(0, np.int64)
-    return b"".join(data for data, _ in pieces), np.concatenate([empty, *ends])
 
 
 def _expand(paths: Iterable[str | os.PathLike[str]]) -> dict[str, int]:

@@ -306,6 +306,11 @@ _HEAD_BYTES = max(map(len, _MAGICS))
 _DECODING_ERRORS = (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError)
 
 
+def is_compressed(head: bytes, path: str) -> bool:
+    """Whether a file is compressed, by its first 16 bytes and, if they are fewer, its name."""
+    return _format(head, path) is not None
+
+
 def _undecided(head: bytes) -> bool:
     return any(magic.startswith(head) and magic != head for magic in _MAGICS)
 

@@ -1,0 +1,423 @@
+"""One file that is followed: which one it is, whatever it is called by now, and how far it is read.
+
+A file is known by its device and inode, and by its content: its first bytes, and those before the
+place up to which it has been read. So it is found again when it was copied or compressed, and it is
+noticed when the same inode holds another content.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import resource
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stream_w2v.connectors.inputs import Input, is_compressed
+from stream_w2v.errors import SourceError
+
+HEAD_BYTES = 1024
+"""How much of a file's beginning tells it from others."""
+
+TAIL_BYTES = 256
+"""How much before the place up to which it has been read has to be as it was."""
+
+_CHUNK = 1 << 17
+
+Inode = tuple[int, int]
+"""Device and inode."""
+
+
+class RewrittenError(Exception):
+    """What has been read of a file is no longer what it holds."""
+
+
+class GoneError(Exception):
+    """A file is not where it was seen."""
+
+
+class Seen(NamedTuple):
+    """A file as the system shows it."""
+
+    path: str
+    inode: Inode
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: str, status: os.stat_result) -> Seen:
+        """Describe a file by its status."""
+        return cls(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
+
+
+class Mark(NamedTuple):
+    """Some bytes, by their number and their digest."""
+
+    length: int
+    digest: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Mark:
+        """Describe bytes."""
+        return cls(len(data), hashlib.blake2b(data, digest_size=8).hexdigest())
+
+
+_NOTHING = Mark.of(b"")
+
+
+class Followed:
+    """One file, and how far it has been read. Offsets are in the decompressed content.
+
+    Attributes
+    ----------
+    key
+        Its name in the positions.
+    seen
+        Where it was seen last; the size is that of the file as it lies on the disk.
+    next
+        Where the first byte is that is part of no record yet.
+    rest
+        What has been read from there on.
+    skipping
+        Whether what comes belongs to a record that was too long.
+    finished
+        Whether all of it is learnt and no more is expected. If more comes, it is read all the same.
+    superseded
+        Whether it is no longer written to, as far as its name tells.
+    quiet_since
+        When it was last seen to grow.
+    lost_since
+        Since when it has not been found; None if it was found the last time.
+    dead
+        How many records could not be read, by reason.
+    """
+
+    def __init__(self, key: str, seen: Seen) -> None:
+        self.key = key
+        self.seen = seen
+        self.next = 0
+        self.rest = b""
+        self.skipping = self.finished = self.superseded = False
+        self.quiet_since = 0.0
+        self.lost_since: float | None = None
+        self.dead: Counter[str] = Counter()
+        self._head = self._tail = _NOTHING
+        self._learnt = b""  # the last bytes before ``next``, as far as they are known
+        self._shrunk = False  # while it is not known what it has become
+        self._file: int | None = None
+        self._inode: Inode = (0, 0)  # of what is open
+        self._compressed: Input | None = None
+        self._place: dict[str, Any] | None = None
+
+    # The entry in the positions.
+
+    @classmethod
+    def from_place(cls, key: str, place: Mapping[str, Any]) -> Followed:
+        """Take up a file from its entry in the positions. It is closed, and may be gone."""
+        inode = (place["device"], place["inode"])
+        made = cls(key, Seen(place["path"], inode, place["size"], 0))
+        made.next = place["next"]
+        made.finished = place["finished"]
+        made.skipping = place.get("skipping", False)
+        made.dead.update(place.get("dead", {}))
+        made._head, made._tail = Mark(*place["head"]), Mark(*place["tail"])
+        return made
+
+    def place(self) -> dict[str, Any]:
+        """Return its entry in the positions, which is not to be changed."""
+        if self._place is None:
+            if self._learnt:
+                self._tail = Mark.of(self._learnt)
+            self._place = {
+                "path": self.seen.path,
+                "device": self.seen.inode[0],
+                "inode": self.seen.inode[1],
+                "size": self.seen.size,
+                "head": list(self._head),
+                "tail": list(self._tail),
+                "next": self.next,
+                "finished": self.finished,
+                **({"skipping": True} if self.skipping else {}),
+                **({"dead": dict(self.dead)} if self.dead else {}),
+            }
+        return self._place
+
+    def _changed(self) -> None:
+        self._place = None
+
+    # Which file it is.
+
+    @property
+    def offset(self) -> int:
+        """Up to where it has been read."""
+        return self.next + len(self.rest)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is held open, so that it is the same file whatever its name is."""
+        return self._file is not None or self._compressed is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is held open and not compressed."""
+        return self._file is not None
+
+    @property
+    def was_empty(self) -> bool:
+        """Whether it held nothing when it was seen last."""
+        return not self._head.length
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to read than has been."""
+        if self._compressed is not None:
+            return not self._compressed.ended
+        return self._file is not None and self.seen.size > self.offset and not self._shrunk
+
+    def see(self, seen: Seen, now: float) -> None:
+        """Hear where it is and how large."""
+        if self._file is not None and seen.inode != self._inode:
+            # What is held open is not what has its name now: that is compressed.
+            seen = seen._replace(size=self.seen.size)
+        self._shrunk = False
+        if seen == self.seen:
+            return
+        if seen.size != self.seen.size:
+            self.quiet_since = now
+        if seen.size > self.offset and self._compressed is None:
+            self.finished = False
+        self.seen = seen
+        self._changed()
+
+    def look(self, now: float) -> bool:
+        """Look how large it is by now, wherever it is; return whether it still has a name."""
+        assert self._file is not None
+        status = os.fstat(self._file)
+        self.see(self.seen._replace(size=status.st_size), now)
+        self._mark_head()
+        return status.st_nlink > 0
+
+    def is_in(self, path: str) -> bool:
+        """Whether a file holds what has been read of this one. Nothing is no evidence."""
+        self.place()  # which brings the marks up to date
+        if not self._head.length:
+            return False
+        head = content(path, 0, self._head.length)
+        if head is None or Mark.of(head) != self._head:
+            return False
+        tail = content(path, self.next - self._tail.length, self._tail.length)
+        return tail is not None and Mark.of(tail) == self._tail
+
+    def is_intact(self) -> bool:
+        """Whether it, held open, still holds what has been seen of it."""
+        if self._file is None:
+            return True
+        last = self._last()
+        return os.pread(self._file, len(last), self.offset - len(last)) == last and self._has_head()
+
+    def _has_head(self) -> bool:
+        assert self._file is not None
+        return Mark.of(os.pread(self._file, self._head.length, 0)) == self._head
+
+    # Reading.
+
+    def open(self) -> None:
+        """Open it where it was seen, to go on where it was left.
+
+        Raises
+        ------
+        GoneError
+            If another file is there by now, or none.
+        RewrittenError
+            If it does not hold what has been read of it.
+        SourceError
+            If it may not be read.
+        """
+        path = self.seen.path
+        try:
+            file = _opened(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise GoneError(path) from error
+        except OSError as error:
+            msg = f"{path} cannot be read: {error.strerror}"
+            raise SourceError(msg) from error
+        try:
+            status = os.fstat(file)
+            if (status.st_dev, status.st_ino) != self.seen.inode:
+                raise GoneError(path)
+            start = self.next - self._tail.length
+            if is_compressed(os.pread(file, 16, 0), path):
+                self._compressed = Input(path, start)
+                learnt = _read(self._compressed, self._tail.length)
+                os.close(file)
+                learnt, self.rest = learnt[: self._tail.length], learnt[self._tail.length :]
+            else:
+                self._file, self._inode = file, self.seen.inode
+                learnt = os.pread(file, self._tail.length, start)
+                self.rest = b""
+        except BaseException:
+            if self._file is None:
+                os.close(file)
+            self._close()
+            raise
+        if Mark.of(learnt) != self._tail:
+            self._close()
+            raise RewrittenError(path)
+        self._learnt = learnt
+        self._mark_head()
+
+    def read(self, size: int) -> bytes:
+        """Read on, and return everything that is part of no record yet.
+
+        Raises
+        ------
+        RewrittenError
+            If what was read before is no longer there.
+        SourceError
+            If it is damaged.
+        """
+        size = max(size, len(self.rest))
+        if self._compressed is not None:
+            data = self._compressed.read(size)
+        else:
+            assert self._file is not None
+            last = self._last()
+            size = min(size, self.seen.size - self.offset)
+            data = os.pread(self._file, len(last) + size, self.offset - len(last))
+            same = data.startswith(last) and (self.offset >= TAIL_BYTES or self._has_head())
+            if not same or len(data) == len(last):
+                self._shrunk = True
+                raise RewrittenError(self.seen.path)
+            data = data[len(last) :]
+        self.rest += data
+        self._mark_head()
+        return self.rest
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can come any more: it is compressed, and read to its end."""
+        return self._compressed is not None and self._compressed.ended
+
+    def take(self, size: int, *, skipping: bool) -> None:
+        """Count so many bytes of the rest as done."""
+        if size:
+            self._learnt = (self._learnt + self.rest[max(0, size - TAIL_BYTES) : size])[
+                -TAIL_BYTES:
+            ]
+            self.rest = self.rest[size:]
+            self.next += size
+        self.skipping = skipping
+        self._changed()
+
+    def finish(self) -> None:
+        """Expect no more."""
+        self.finished = True
+        self._changed()
+
+    def ignore(self) -> None:
+        """Count all that it holds as done, without learning it: it was there before."""
+        if self._is_compressed():
+            self._head = Mark.of(content(self.seen.path, 0, HEAD_BYTES) or b"")
+        else:
+            self.begin_at(self.seen.size)
+        self.close()
+        self.finish()
+
+    def _is_compressed(self) -> bool:
+        try:
+            with open(self.seen.path, "rb") as file:
+                return is_compressed(file.read(16), self.seen.path)
+        except OSError:
+            return False
+
+    def begin_at(self, offset: int) -> None:
+        """Leave out what is before an offset."""
+        before = content(self.seen.path, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))
+        self.next, self._tail = offset, Mark.of(before or b"")
+        self.open()
+
+    def skip_lines(self) -> None:
+        """Leave out the whole lines that it holds already."""
+        if self._is_compressed():
+            self.ignore()
+            return
+        start = max(0, self.seen.size - _CHUNK)
+        last = content(self.seen.path, start, _CHUNK) or b""
+        self.begin_at(start + last.rfind(b"\n") + 1)
+
+    def move(self, seen: Seen, now: float) -> None:
+        """Go on in a file that holds the same; what is open and has lost its name is read on."""
+        self.place()
+        if not self.is_intact():
+            self.close()
+        self.see(seen, now)
+
+    def close(self) -> None:
+        """Close it. What was read and is part of no record is read again."""
+        self.place()
+        self._close()
+        self.rest = b""
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+        if self._compressed is not None:
+            self._compressed.close()
+        self._file = self._compressed = None
+
+    def _last(self) -> bytes:
+        return (self._learnt + self.rest[-TAIL_BYTES:])[-TAIL_BYTES:]
+
+    def _mark_head(self) -> None:
+        if self._file is not None and self._head.length < min(HEAD_BYTES, self.seen.size):
+            self._head = Mark.of(os.pread(self._file, HEAD_BYTES, 0))
+        elif self._compressed is not None and not self._head.length:
+            self._head = Mark.of(content(self.seen.path, 0, HEAD_BYTES) or b"")
+        else:
+            return
+        self._changed()
+
+
+def content(path: str, start: int, length: int) -> bytes | None:
+    """Return some of a file's decompressed content; None if it has less, or cannot be read now."""
+    try:
+        source = Input(path, start)
+    except (OSError, SourceError):
+        return None
+    try:
+        return _read(source, length)[:length]
+    except SourceError:
+        return None
+    finally:
+        source.close()
+
+
+def is_beginning(copy: Seen, path: str) -> bool:
+    """Whether a file may be a copy, perhaps not yet a whole one, of what another one holds."""
+    for start in (0, max(0, copy.size - TAIL_BYTES)):
+        theirs = content(copy.path, start, TAIL_BYTES)
+        # A compressed file cannot be read before it is whole.
+        if theirs is not None and content(path, start, len(theirs)) != theirs:
+            return False
+    return True
+
+
+def _read(source: Input, length: int) -> bytes:
+    data = b""
+    while len(data) < length and not source.ended:
+        data += source.read(max(_CHUNK, length))
+    return data
+
+
+def _opened(path: str) -> int:
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if error.errno != errno.EMFILE or soft == hard:
+            raise
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return os.open(path, flags)
