@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 
 from stream_w2v.connectors.follow import FollowSource
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN, Input
-from stream_w2v.connectors.lines import Piece, join
+from stream_w2v.connectors.lines import BOM, Piece, join
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
 
-_BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
 _SPACES = b" \t\r\v\f"
 
@@ -219,9 +218,9 @@ class _Lines:
     def read(self, size: int) -> Piece:
         # At least as much again as there is: a long line is not copied more than twice.
         data = self._begun + self.input.read(max(size, len(self._begun)))
-        if self.position == 0 and data.startswith(_BOM):
-            data = data[len(_BOM) :]
-            self.position = len(_BOM)
+        if self.position == 0 and data.startswith(BOM):
+            data = data[len(BOM) :]
+            self.position = len(BOM)
         ends = record_ends(data, self._limit, ended=self.input.ended)
         whole = int(ends[-1]) if len(ends) else 0
         self._begun = data[whole:]

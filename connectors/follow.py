@@ -24,7 +24,7 @@ from stream_w2v.connectors.followed import (
     is_beginning,
 )
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN
-from stream_w2v.connectors.lines import Cutter, Piece, join
+from stream_w2v.connectors.lines import BOM, Cutter, Piece, join
 from stream_w2v.connectors.rotation import earlier_names, is_dated, is_rotated, order, undated
 from stream_w2v.errors import ConfigError, SourceError
 from stream_w2v.stream import Batch, Positions, Source
@@ -275,6 +275,9 @@ class FollowSource(Source):
         return pieces
 
     def _records(self, file: Followed, data: bytes, *, ended: bool) -> list[Piece]:
+        if file.next == 0 and data.startswith(BOM):
+            file.take(len(BOM), skipping=False)
+            data = file.rest
         cut = self._cutter.cut(data, ended=ended, skipping=file.skipping)
         if cut.dead:
             file.dead.update(letter.reason for letter in cut.dead)

@@ -249,6 +249,8 @@ class Followed:
                 raise GoneError(path)
             start = self.next - self._tail.length
             if is_compressed(os.pread(file, 16, 0), path):
+                if not self._head.length:
+                    self._head = Mark.of(content(path, 0, HEAD_BYTES) or b"")
                 self._compressed = Input(path, start)
                 learnt = _read(self._compressed, self._tail.length)
                 os.close(file)
@@ -373,11 +375,7 @@ class Followed:
     def _mark_head(self) -> None:
         if self._file is not None and self._head.length < min(HEAD_BYTES, self.seen.size):
             self._head = Mark.of(os.pread(self._file, HEAD_BYTES, 0))
-        elif self._compressed is not None and not self._head.length:
-            self._head = Mark.of(content(self.seen.path, 0, HEAD_BYTES) or b"")
-        else:
-            return
-        self._changed()
+            self._changed()
 
 
 def content(path: str, start: int, length: int) -> bytes | None:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from stream_w2v.connectors.messages import TOO_LONG, Messages, UnreadableError
 from stream_w2v.errors import ConfigError
 
+BOM = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark: at the start of a file it belongs to no record."""
+
 _NEWLINE = ord("\n")
 
 
@@ -115,7 +118,7 @@ class Cutter:
         good = lengths <= self._limit
         records = b"".join([*pieces, view[at:size]]) if dead else view[begin:size]
         starts, places = (ends - lengths)[good], np.cumsum(lengths[good])
-        skipping = len(data) - size > self._limit
+        skipping = self._is_long(data, size)
         if skipping:
             dead.append(DeadLine(size, TOO_LONG, data[size : size + self._limit]))
             size += self._useless(data[size:])
@@ -130,13 +133,21 @@ class Cutter:
         if self._start is None:
             ends = lines
         else:
-            # A line counts once it is whole: what has come of it may match, and the rest not.
-            known = len(data) if ended else last
+            # A line counts once it is whole: what has come of it may match no more then.
+            known = len(data) if ended or len(data) - last > self._limit else last
             starts = [match.start() for match in self._start.finditer(data, 0, known)]
             ends = np.array([start for start in starts if start > 0], np.int64)
         if ended and len(data) > (int(ends[-1]) if len(ends) else 0):
             ends = np.append(ends, len(data))
         return ends
+
+    def _is_long(self, data: bytes, start: int) -> bool:
+        """Whether the record that begins there is too long already."""
+        if self._start is None:
+            return len(data) - start > self._limit
+        # The last line, until it is whole, may be the first of the next record.
+        line = max(start, data.rfind(b"\n") + 1)
+        return max(line - start, len(data) - line) > self._limit
 
     def _useless(self, data: bytes) -> int:
         """Return how much of a record that is too long need not be kept to find its end."""

@@ -36,6 +36,12 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
 }
+UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".zst": zstd.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
 
 
 class World:
@@ -184,11 +190,7 @@ class World:
 
     def _risk(self, path: Path) -> None:
         """Note which lines are deleted that are not learnt for good."""
-        data = path.read_bytes()
-        for ending, compress in COMPRESS.items():
-            if path.name.endswith(ending):
-                module = {"gz": gzip, "zst": zstd, "bz2": bz2, "xz": lzma}[ending[1:]]
-                data = module.decompress(data)
+        data = UNPACK.get(path.suffix, bytes)(path.read_bytes())
         lines = data.replace(b"\r\n", b"\n").split(b"\n")
         self.at_risk |= set(lines) - set(self.learnt[: self.safe])
 

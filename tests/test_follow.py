@@ -1,0 +1,375 @@
+"""Files that grow and rotate."""
+
+import gzip
+import json
+import os
+import resource
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import rotating
+
+from stream_w2v.connectors import open_source
+from stream_w2v.connectors.files import FileSource
+from stream_w2v.connectors.follow import FollowSource
+from stream_w2v.errors import ConfigError
+from stream_w2v.stream import dead_letters
+
+FIRST, SECOND = b"the first line\n", b"the second line\n"
+
+
+class Follower:
+    """A source that is looked at by hand, with a clock of its own."""
+
+    def __init__(self, *paths, positions=None, **options):
+        self.time = 0.0
+        self.source = FollowSource(paths, poll_seconds=0, **options)
+        self.source._clock = lambda: self.time
+        self.source.seek(positions or {})
+        self.batches = iter(self.source)
+        self.records: list[bytes] = []
+        self.positions = {}
+        self.take(next(self.batches))
+
+    def take(self, batch):
+        start = 0
+        for end in batch.ends.tolist():
+            self.records.append(bytes(batch.data[start:end]))
+            start = end
+        # What a checkpoint does with them.
+        self.positions = json.loads(json.dumps(dict(batch.positions)))
+
+    def read(self, seconds=1.0):
+        """Let time pass, read until nothing comes, and return what came."""
+        self.time += seconds
+        before = len(self.records)
+        # What the first empty one was about had perhaps been looked at before.
+        idle = 0
+        while idle < 2:
+            batch = next(self.batches)
+            self.take(batch)
+            idle = 0 if len(batch) else idle + 1
+        return self.records[before:]
+
+    def close(self):
+        self.batches.close()
+        self.source.close()
+
+
+@pytest.fixture
+def follow(request):
+    """Return what makes followers, which are closed at the end."""
+    made = []
+
+    def make(*paths, **options):
+        made.append(Follower(*paths, **options))
+        return made[-1]
+
+    yield make
+    for follower in made:
+        follower.close()
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "app.log"
+    path.write_bytes(FIRST)
+    return path
+
+
+def append(path, data):
+    with path.open("ab") as file:
+        file.write(data)
+
+
+# At random.
+
+
+@pytest.mark.parametrize("first", range(0, 600, 100))
+def test_whatever_happens_to_a_log_every_line_is_learnt_once(first):
+    """Renamed, copied, compressed, emptied, deleted; with restarts and kills in between."""
+    for seed in range(first, first + 100):
+        rotating.run(seed, steps=30)
+
+
+def test_a_line_that_is_lost_is_noticed_by_that_test(monkeypatch):
+    """It would be red."""
+    monkeypatch.setattr(rotating.World, "_risk", lambda *_: None)
+    with pytest.raises(AssertionError, match="lost: "):
+        for seed in range(100):
+            rotating.run(seed, steps=30)
+
+
+# Lines.
+
+
+def test_a_line_waits_for_its_line_break(log, follow):
+    """Also over a restart."""
+    follower = follow(log)
+    assert follower.read() == [FIRST]
+    append(log, b"half")
+    assert follower.read() == []
+    again = follow(log, positions=follower.positions)
+    append(log, b" and half\r\n")
+    assert follower.read() == again.read() == [b"half and half\r\n"]
+
+
+def test_a_last_line_without_a_line_break_is_taken_some_time_after_the_rotation(log, follow):
+    """Whoever wrote it may be about to finish it."""
+    follower = follow(log)
+    append(log, b"half")
+    follower.read()
+    log.rename(log.with_name("app.log.1"))
+    log.touch()
+    assert follower.read(1) == []
+    append(log.with_name("app.log.1"), b" and half\nhalf")
+    assert follower.read(4) == [b"half and half\n"]
+    assert follower.read(4) == []
+    assert follower.read(4) == [b"half"]
+
+
+def test_what_is_written_to_a_file_after_its_rotation_is_read(log, follow):
+    """As by a program that has not heard of it yet; until the next rotation."""
+    follower = follow(log)
+    with log.open("ab") as writer:
+        log.rename(log.with_name("app.log.1"))
+        log.write_bytes(SECOND)
+        assert follower.read() == [FIRST, SECOND]
+        assert follower.read(100) == []
+        writer.write(b"late\n")
+    assert follower.read() == [b"late\n"]
+
+
+def test_lines_that_are_too_long_are_counted_and_kept(log, follow, tmp_path):
+    """And hold up nothing, nor take memory; the count goes on with the positions."""
+    dead = tmp_path / "dead.jsonl"
+    follower = follow(log, max_record_bytes=100, dead_letters=dead, batch_bytes=64)
+    append(log, b"x" * 5000)
+    follower.read()
+    assert len(follower.source._files[0].rest) <= 100
+    again = follow(log, positions=follower.positions, max_record_bytes=100)
+    append(log, b"x" * 5000 + b"\n" + SECOND)
+    assert follower.read() == again.read() == [SECOND]
+    assert dead_letters(follower.positions) == dead_letters(again.positions) == {"too long": 1}
+    (letter,) = map(json.loads, dead.read_text().splitlines())
+    assert (letter["part"], letter["offset"]) == (str(log), len(FIRST))
+
+
+def test_json_lines_and_events(tmp_path, follow):
+    """A field of each line; lines that go on with the one before."""
+    log = tmp_path / "a.json"
+    log.write_bytes(b'{"m": {"text": "one"}}\nrubbish\n{"m": {"text": "two"}}\n')
+    follower = follow(log, field="m.text")
+    assert follower.read() == [b"one", b"two"]
+    assert dead_letters(follower.positions) == {"invalid JSON": 1}
+    log = tmp_path / "b.log"
+    log.write_bytes(b"2026 one\n  at a\n  at b\n2026 two\n  at c\n  at")
+    follower = follow(log, record_start=r"\d{4} ")
+    assert follower.read() == [b"2026 one\n  at a\n  at b\n"]
+    # The last one has no end to be seen; it is waited for.
+    assert follower.read(10) == [b"2026 two\n  at c\n"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path, follow):
+    (tmp_path / "a.log").write_bytes(b"\xef\xbb\xbf" + FIRST)
+    follower = follow(tmp_path / "a.log")
+    assert follower.read() == [FIRST]
+    again = follow(tmp_path / "a.log", positions=follower.positions)
+    assert again.read() == []
+
+
+# Which files.
+
+
+def test_files_that_appear_are_read_from_their_beginning(tmp_path, follow):
+    """A path that is not there yet, and new matches of a glob."""
+    follower = follow(tmp_path / "app.log", tmp_path / "*.txt", tmp_path / "no" / "a.log")
+    assert follower.read() == []
+    (tmp_path / "app.log").write_bytes(FIRST)
+    (tmp_path / "a.txt").write_bytes(SECOND)
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no" / "a.log").write_bytes(b"no\n")
+    assert sorted(follower.read()) == sorted([FIRST, SECOND, b"no\n"])
+
+
+def test_following_may_begin_at_the_end(log, follow):
+    """With the line that is being written; what appears later is read all the same."""
+    append(log, b"half")
+    log.with_name("app.log.1").write_bytes(b"old\n")
+    follower = follow(log, start="latest")
+    append(log, b" and half\n")
+    assert follower.read() == [b"half and half\n"]
+    log.unlink()
+    log.write_bytes(SECOND)
+    assert follower.read() == [SECOND]
+
+
+def test_a_link_that_moves_is_followed(tmp_path, follow):
+    """The file that it pointed to is finished first; days that passed while nobody looked, too."""
+    link = tmp_path / "current"
+
+    def day(number):
+        (tmp_path / f"app-2026-11-{number}.log").write_bytes(b"day %d\n" % number)
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"app-2026-11-{number}.log")
+
+    day(20)
+    follower = follow(link)
+    follower.read()
+    day(21)
+    append(tmp_path / "app-2026-11-20.log", b"late\n")
+    assert follower.read() == [b"late\n", b"day 21\n"]
+    day(22)
+    day(23)
+    again = follow(link, positions=follower.positions)
+    assert again.read() == [b"day 22\n", b"day 23\n"]
+
+
+def test_rotated_while_nobody_looked_several_times_and_compressed(log, follow):
+    """What was begun is finished where it is now, and what came after is read in order."""
+    follower = follow(log)
+    follower.read()
+    append(log, b"a\n")
+    for number, line in ((3, b"b\n"), (2, b"c\n"), (1, b"d\n")):
+        content = log.read_bytes()
+        if number == 1:
+            log.rename(log.with_name("app.log.1"))
+        else:
+            log.with_name(f"app.log.{number}.gz").write_bytes(gzip.compress(content))
+            log.unlink()
+        log.write_bytes(line)
+    again = follow(log, positions=follower.positions)
+    assert again.read() == [b"a\n", b"b\n", b"c\n", b"d\n"]
+    assert follow(log, positions=again.positions).read() == []
+
+
+def test_a_copy_beside_the_log_is_not_learnt_twice(log, follow):
+    """Before it is clear whether it is the beginning of a rotation; a backup stays unread."""
+    follower = follow(log.with_name("app*"))
+    follower.read()
+    copy = log.with_name("app.log.1")
+    copy.touch()
+    assert follower.read(1) == []
+    copy.write_bytes(FIRST[:4])
+    assert follower.read(1) == []
+    copy.write_bytes(FIRST)
+    assert follower.read(1) == []
+    os.truncate(log, 0)
+    append(log, SECOND)
+    assert follower.read(1) == [SECOND]
+    assert follower.read(100) == []
+
+
+def test_what_was_deleted_unread_is_reported(log, follow, caplog):
+    """With the number of bytes that are known to be missing."""
+    follower = follow(log, batch_bytes=1)
+    follower.close()
+    log.unlink()
+    again = follow(log, positions=follower.positions)
+    assert again.read(1) == []
+    again.read(10)
+    again.read(10)
+    assert f"{log} was deleted or emptied before it was read: at least {len(FIRST)}" in caplog.text
+    assert again.positions["followed"]["missing"] == len(FIRST)
+    assert dead_letters(again.positions) == {"deleted before it was read": 1}
+    log.write_bytes(SECOND)
+    assert again.read() == [SECOND]
+
+
+def test_a_damaged_compressed_file_is_reported_and_holds_up_nothing(log, follow, caplog):
+    """After some time: it may be that it is being written."""
+    packed = gzip.compress(os.urandom(1000).hex().encode() + b"\n" + SECOND)
+    (log.with_name("app.log.1.gz")).write_bytes(packed[:-100])
+    follower = follow(log.with_name("app.log*"))
+    assert follower.read(1) == [FIRST]
+    assert "damaged" not in caplog.text
+    follower.read(10)
+    follower.read(10)
+    assert "is damaged or cut short" in caplog.text
+    append(log, SECOND)
+    assert SECOND in follower.read()
+
+
+# As a source.
+
+
+def test_the_source_follows_if_asked(log):
+    """And else ends at the end."""
+    assert isinstance(open_source(str(log), follow=True), FollowSource)
+    assert isinstance(open_source(f"file://{log}", follow=False), FileSource)
+    with pytest.raises(ConfigError, match="standard input cannot be followed"):
+        open_source("-", follow=True)
+    with pytest.raises(ConfigError, match="start must be earliest or latest, not soon"):
+        open_source(str(log), follow=True, start="soon")
+
+
+def test_it_goes_on_where_a_file_source_was(log, tmp_path, follow):
+    """A compressed file that was finished stays finished."""
+    packed = tmp_path / "old.gz"
+    packed.write_bytes(gzip.compress(b"old\n"))
+    with FileSource([log, packed]) as source:
+        positions = list(source)[-1].positions
+    append(log, SECOND)
+    follower = follow(log, packed, positions=positions)
+    assert follower.read() == [SECOND]
+
+
+def test_it_can_end_at_the_end(log):
+    """What has no line break is left for the next time."""
+    append(log, b"half")
+    with FollowSource(log, follow=False) as source:
+        batches = list(source)
+    assert [bytes(batch.data) for batch in batches if len(batch)] == [FIRST]
+    append(log, b" and half\n")
+    with FollowSource(log, follow=False) as source:
+        source.seek(batches[-1].positions)
+        assert b"".join(bytes(batch.data) for batch in source) == b"half and half\n"
+
+
+def test_what_is_written_is_read_soon_and_closing_ends_it(log):
+    """An idle source yields empty batches; another thread may close it."""
+    source = FollowSource(log)
+    got: list[tuple[float, bytes]] = []
+
+    def run():
+        for batch in source:
+            got.append((time.monotonic(), bytes(batch.data)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        end = time.monotonic() + 10
+        while FIRST not in [data for _, data in got]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        written = time.monotonic()
+        append(log, SECOND)
+        while SECOND not in [data for _, data in got]:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        many = len(got)
+        while len(got) < many + 3:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        source.close()
+        thread.join(10)
+    assert not thread.is_alive()
+    assert got[-1][1] == b""
+    assert written < end
+
+
+def test_more_files_than_may_be_open_at_first(tmp_path, follow):
+    """The soft limit is raised to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len([*Path("/proc/self/fd").iterdir()])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
+    try:
+        for number in range(60):
+            (tmp_path / f"{number}.log").write_bytes(b"%d\n" % number)
+        follower = follow(tmp_path / "*.log")
+        assert sorted(follower.read()) == sorted(b"%d\n" % number for number in range(60))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
