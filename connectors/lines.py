@@ -153,7 +153,7 @@ class Cutter:
         """Return how much of a record that is too long need not be kept to find its end."""
         line = -1 if self._start is None else data.rfind(b"\n")
         # The last line may be the first of the next record, which the line break before it shows.
-        return len(data) if line < 0 or len(data) - line > self._limit else line
+        return len(data) if line < 0 or len(data) - line - 1 > self._limit else line
 
     def _texts(
         self,

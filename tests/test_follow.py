@@ -34,6 +34,7 @@ class Follower:
         self.take(next(self.batches))
 
     def take(self, batch):
+        """Keep the records of a batch, and its positions."""
         start = 0
         for end in batch.ends.tolist():
             self.records.append(bytes(batch.data[start:end]))
@@ -54,6 +55,7 @@ class Follower:
         return self.records[before:]
 
     def close(self):
+        """End the iteration, and close the files."""
         self.batches.close()
         self.source.close()
 

@@ -41,7 +41,7 @@ texts = st.lists(st.sampled_from([b"a", b"b", b"\n", b"\r\n", b"long word ", b"*
 cuts = st.lists(st.integers(0, 200), max_size=5)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(texts, cuts)
 def test_lines_are_those_of_the_whole_text_wherever_it_is_cut(text, where):
     """One that is too long is counted once, with its beginning, and takes nothing along."""
@@ -55,7 +55,7 @@ def test_lines_are_those_of_the_whole_text_wherever_it_is_cut(text, where):
     assert rest == b""
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(texts, cuts)
 def test_what_has_no_line_break_yet_waits(text, where):
     """Unless it is too long already, and then it does not take memory."""
@@ -64,7 +64,7 @@ def test_what_has_no_line_break_yet_waits(text, where):
     assert len(rest) <= LIMIT
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(texts, cuts)
 def test_events_begin_where_the_pattern_matches(text, where):
     """What comes before the first is an event, too."""
