@@ -136,6 +136,7 @@ class FollowSource(Source):
         self._entries: frozenset[tuple[str, int]] = frozenset()
         self._open: dict[Inode, Followed] = {}
         self._away: list[Followed] = []
+        self._busy: list[Followed] = []  # those that have to be looked after
         self._held: dict[Inode, tuple[Seen, float]] = {}
         self._warned: set[str] = set()
         self._clock = time.monotonic
@@ -223,14 +224,15 @@ class FollowSource(Source):
                     return
             if not ready or self._clock() >= due:
                 break
-        for file in self._files:
+        for file in self._busy:
             pieces += self._settled(file)
+        self._busy = [file for file in self._busy if file.is_busy]
         yield self._batch(pieces)
 
     def _ready(self) -> list[Followed]:
         """Return the files with something to read, of each log only the oldest."""
         oldest: dict[tuple[str, str], Followed] = {}
-        for file in self._files:
+        for file in self._busy:
             if file.is_behind:
                 folder, name = os.path.split(file.seen.path)
                 oldest.setdefault((folder, undated(name)), file)
@@ -318,6 +320,7 @@ class FollowSource(Source):
     def _look(self) -> None:
         """See what has grown, what has gone, and what is new."""
         now = self._clock()
+        changed = False
         if now >= self._match_due:
             self._match()
             self._match_due = now + _POLLS_A_MATCH * self._poll_seconds
@@ -346,12 +349,17 @@ class FollowSource(Source):
                 self._identify_due = True
             else:
                 file.see(seen, now)
+                changed = True
         for file in self._away:
             if not file.look(now) and file.finished:
                 self._identify_due = True
+            changed = changed or file.is_behind
         if self._identify_due:
             self._identify_due = False
             self._identify(now)
+            changed = True
+        if changed:
+            self._busy = [file for file in self._files if file.is_busy]
 
     def _match(self) -> None:
         """See which paths there are, and where what they are rotated to may be."""

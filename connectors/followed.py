@@ -176,6 +176,13 @@ class Followed:
             return not self._compressed.ended
         return self._file is not None and self.seen.size > self.offset and not self._shrunk
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is, or will be soon, something to do: to read it, or to finish it."""
+        if not self.is_open or self.finished:
+            return False
+        return self.is_behind or self.ended or self.superseded or bool(self.rest)
+
     def see(self, seen: Seen, now: float) -> None:
         """Hear where it is and how large."""
         if self._file is not None and seen.inode != self._inode:
@@ -214,12 +221,21 @@ class Followed:
         """Whether it, held open, still holds what has been seen of it."""
         if self._file is None:
             return True
-        last = self._last()
-        return os.pread(self._file, len(last), self.offset - len(last)) == last and self._has_head()
+        return self._goes_on(os.pread(self._file, len(self.rest), self.next))
 
-    def _has_head(self) -> bool:
+    def _goes_on(self, data: bytes) -> bool:
+        """Whether these bytes from ``next`` on, and what is before them, are as they were."""
         assert self._file is not None
-        return Mark.of(os.pread(self._file, self._head.length, 0)) == self._head
+        learnt = self._learnt
+        return (
+            data.startswith(self.rest)
+            and os.pread(self._file, len(learnt), self.next - len(learnt)) == learnt
+            # If little has been read, what was seen at the beginning says more.
+            and (
+                len(learnt) == TAIL_BYTES
+                or Mark.of(os.pread(self._file, self._head.length, 0)) == self._head
+            )
+        )
 
     # Reading.
 
@@ -282,18 +298,16 @@ class Followed:
         """
         size = max(size, len(self.rest))
         if self._compressed is not None:
-            data = self._compressed.read(size)
+            self.rest += self._compressed.read(size)
         else:
             assert self._file is not None
-            last = self._last()
-            size = min(size, self.seen.size - self.offset)
-            data = os.pread(self._file, len(last) + size, self.offset - len(last))
-            same = data.startswith(last) and (self.offset >= TAIL_BYTES or self._has_head())
-            if not same or len(data) == len(last):
+            # What is left of before is read again: that costs less than to put it in front.
+            size = min(self.offset + size, self.seen.size) - self.next
+            data = os.pread(self._file, size, self.next)
+            if len(data) <= len(self.rest) or not self._goes_on(data):
                 self._shrunk = True
                 raise RewrittenError(self.seen.path)
-            data = data[len(last) :]
-        self.rest += data
+            self.rest = data
         self._mark_head()
         return self.rest
 
@@ -368,9 +382,6 @@ class Followed:
         if self._compressed is not None:
             self._compressed.close()
         self._file = self._compressed = None
-
-    def _last(self) -> bytes:
-        return (self._learnt + self.rest[-TAIL_BYTES:])[-TAIL_BYTES:]
 
     def _mark_head(self) -> None:
         if self._file is not None and self._head.length < min(HEAD_BYTES, self.seen.size):
