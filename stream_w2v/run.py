@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints
 from stream_w2v.connectors import open_source
+from stream_w2v.drift import DRIFT_SECONDS, DriftFile
 from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.formats import format_of
 from stream_w2v.model import Word2Vec
@@ -39,6 +40,8 @@ class Run:
         Where vectors go, and how.
     save
         Where the whole model goes at the end.
+    drift, drift_every
+        Where lines on what has drifted go, and how often.
     checkpoint_every, checkpoint_seconds, checkpoint_keep
         How often there is a checkpoint, in records and in seconds, and how many are kept.
     """
@@ -51,6 +54,8 @@ class Run:
     combine: str = DEFAULT_COMBINATION
     refresh: bool = False
     save: str | None = None
+    drift: str | None = None
+    drift_every: float | None = None
     checkpoint_every: int | None = None
     checkpoint_seconds: float | None = None
     checkpoint_keep: int = 3
@@ -76,7 +81,7 @@ class Run:
             msg = "the checkpoint does not say what was read: go on with train --checkpoint"
             raise FormatError(msg)
         run = cls(**values)
-        paths = [*run.sources, run.vectors, run.save]
+        paths = [*run.sources, run.vectors, run.save, run.drift]
         relative = [path for path in paths if path and _is_relative(path)]
         if relative and directory != os.getcwd():  # noqa: PTH109
             msg = f"the run named {relative[0]} in the directory {directory}: resume it from there"
@@ -96,7 +101,7 @@ def _is_relative(path: str) -> bool:
 def open_reader(run: Run) -> Source:
     """Make the source of a run, once it is sure that its outputs can be written."""
     topic = run.vectors is not None and is_topic(run.vectors)
-    for path in (None if topic else run.vectors, run.save):
+    for path in (None if topic else run.vectors, run.save, run.drift):
         if path:
             check_output(Path(path))
             check_no_source(Path(path), run.sources)
@@ -116,6 +121,14 @@ def read_topic(uri: str) -> KeyedVectors:
     with _kafka_needed():
         from stream_w2v.connectors.kafka_vectors import read_vectors
     return read_vectors(uri)
+
+
+def _sinks(run: Run) -> Iterator[tuple[Sink, str]]:
+    """Make the sinks of a run, each with what is said while it is written to."""
+    if run.vectors:
+        yield _sink(run.vectors, run.format), f"writing {run.vectors}"
+    if run.drift:
+        yield DriftFile(run.drift, run.drift_every or DRIFT_SECONDS), "looking for drift"
 
 
 def _sink(name: str, format: str | None) -> Sink:
@@ -146,10 +159,10 @@ def execute(
 ) -> None:
     """Train as a run says, show how it goes, and say what came of it."""
     model = start.model
-    sinks: list[Sink] = [_sink(run.vectors, run.format)] if run.vectors else []
     progress = None if quiet else Progress(model, reader)
-    if progress is not None:
-        sinks = [Announced(sink, progress, f"writing {run.vectors}") for sink in sinks]
+    sinks = [
+        sink if progress is None else Announced(sink, progress, what) for sink, what in _sinks(run)
+    ]
     trainer = Trainer(
         model,
         reader,
@@ -173,6 +186,7 @@ def execute(
     paths = {
         "vectors": run.vectors,
         "save": run.save,
+        "drift": run.drift,
         "checkpoint": checkpoints and str(checkpoints.directory),
     }
     if not quiet:

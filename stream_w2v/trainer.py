@@ -79,7 +79,8 @@ class Trainer:
     sinks
         Where snapshots go: one at the end of the run, which closes them.
     snapshot_every
-        Seconds after which the sinks get a snapshot in between; training waits for them.
+        Seconds after which the sinks get a snapshot in between, unless they have an ``every`` of
+        their own; training waits for them.
     checkpoints
         Where checkpoints go: one at the beginning, unless the run goes on from one, and one at the
         end, whatever ends it in order. It stays open.
@@ -103,8 +104,8 @@ class Trainer:
     Raises
     ------
     ConfigError
-        If ``snapshot_every`` or another interval is not positive, ``combine`` not known, or there
-        is nothing to refresh from.
+        If ``snapshot_every``, a sink's ``every`` or another interval is not positive, ``combine``
+        not known, or there is nothing to refresh from.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Trainer:
             ("checkpoint_every", checkpoint_every),
             ("checkpoint_seconds", checkpoint_seconds),
             ("snapshot_every", snapshot_every),
+            *(("every", sink.every) for sink in sinks),
         ):
             if interval is not None and not interval > 0:
                 msg = f"{name} must be more than 0, not {interval}"
@@ -140,7 +142,10 @@ class Trainer:
         if checkpoint_every is None and checkpoint_seconds is None:
             checkpoint_seconds = _CHECKPOINT_SECONDS
         self._checkpoint_due = _Due(model, checkpoint_seconds, checkpoint_every)
-        self._snapshot_due = _Due(model, snapshot_every)
+        self._sinks_due = [
+            (sink, _Due(model, snapshot_every if sink.every is None else sink.every))
+            for sink in self.sinks
+        ]
         self._committed = checkpoints.durable if checkpoints else None
         self._longest_pause = 0.0
         self._combine = combine
@@ -182,7 +187,7 @@ class Trainer:
             self._learn()
             self._checkpoint(last=True)
             if len(self.model.vocabulary) > 0:
-                self._snapshot(last=self._release)
+                self._snapshot(self.sinks, last=self._release)
             elif not (self._stopped and self._checkpoints):
                 # A run that was stopped may have its words after it goes on.
                 raise EmptyVocabularyError(self._why_empty())
@@ -245,17 +250,18 @@ class Trainer:
                 positions = ready.positions
                 begin = time.monotonic()
                 checkpoint = self._is_checkpoint_due()
-                snapshot = self._snapshot_due.now()
-                if checkpoint or snapshot:
+                due = [(sink, when) for sink, when in self._sinks_due if when.now()]
+                if checkpoint or due:
                     workers.finish()
                 if workers.idle:
                     self.positions = positions
                 if checkpoint:
                     self._checkpoint()
                     self._longest_pause = max(self._longest_pause, time.monotonic() - begin)
-                if snapshot:
-                    self._snapshot()
-                    self._snapshot_due.again()
+                if due:
+                    self._snapshot([sink for sink, _ in due])
+                    for _, when in due:
+                        when.again()
                 self._commit()
                 if self._on_batch is not None:
                     self._on_batch()
@@ -288,11 +294,11 @@ class Trainer:
             self._committed = durable
             self.source.commit(durable)
 
-    def _snapshot(self, *, last: bool = False) -> None:
-        if self.sinks:
+    def _snapshot(self, sinks: Sequence[Sink], *, last: bool = False) -> None:
+        if sinks:
             take = self.model.release if last else self.model.snapshot
             vectors = take(combine=self._combine, refresh=self._refresh)
-            for sink in self.sinks:
+            for sink in sinks:
                 sink.write(vectors)
 
     def _why_empty(self) -> str:
