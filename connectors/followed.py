@@ -160,6 +160,11 @@ class Followed:
         return self._file is not None or self._compressed is not None
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it is to be opened."""
+        return not (self.is_open or self.finished or self.lost_since is not None)
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is held open and not compressed."""
         return self._file is not None

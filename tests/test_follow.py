@@ -150,7 +150,7 @@ def test_lines_that_are_too_long_are_counted_and_kept(log, follow, tmp_path):
     follower = follow(log, max_record_bytes=100, dead_letters=dead, batch_bytes=64)
     append(log, b"x" * 5000)
     follower.read()
-    assert len(follower.source._files[0].rest) <= 100
+    assert len(follower.source._tracker.files[0].rest) <= 100
     again = follow(log, positions=follower.positions, max_record_bytes=100)
     append(log, b"x" * 5000 + b"\n" + SECOND)
     assert follower.read() == again.read() == [SECOND]
