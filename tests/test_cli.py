@@ -126,7 +126,7 @@ def test_every_field_of_the_config_is_an_option(run: Run, monkeypatch: pytest.Mo
     assert list(helps) == [field.name.replace("_", "-") for field in dataclasses.fields(Config)]
     for field, said in zip(dataclasses.fields(Config), helps.values(), strict=True):
         assert re.search(r"[A-Z][a-z]+,? .*\.", said), "no help"
-        if field.default is not None:
+        if field.default is not None and field.default is not False:
             assert f"[default: {field.default}]" in said
 
 
@@ -169,12 +169,16 @@ def test_train_takes_every_option_by_its_name(run: Run, files: Files, tmp_path: 
         "vector_size": 12, "window": 3, "negative": 4, "min_count": 2, "sample": 0.5,
         "ns_exponent": 0.5, "noise_staleness": 0.1, "max_vocab_size": 20, "max_candidates": 30,
         "half_life": 5000.0, "schedule": "linear", "learning_rate": 0.1,
-        "min_learning_rate": 0.01, "total_tokens": 4000, "text": "whitespace", "seed": 7,
+        "min_learning_rate": 0.01, "total_tokens": 4000, "text": "log", "split_identifiers": True,
+        "seed": 7,
         "workers": 2, "replay_tokens": 1000, "replay_passes": 2, "replay_sample": 0.01,
         "refresh_contexts": 100,
     }  # fmt: skip
     assert sorted(given) == sorted(field.name for field in dataclasses.fields(Config))
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    options = [
+        f"--{name.replace('_', '-')}" + f"={value}" * (value is not True)
+        for name, value in given.items()
+    ]
     model = tmp_path / "m.safetensors"
     result = run("train", files.corpus, *options, "--save", model)
     assert result.code == 0
@@ -569,8 +573,12 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
             "window must be from 1 to 1000, not 0",
         ),
         (
-            ["{corpus}", "--vectors", "x.txt", "--text", "log"],
-            "text must be one of words, whitespace, not 'log'",
+            ["{corpus}", "--vectors", "x.txt", "--text", "lines"],
+            "text must be one of words, whitespace, log, not 'lines'",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--split-identifiers"],
+            "split_identifiers cuts the names in a log: set text to log",
         ),
         (
             ["{corpus}", "--vectors", "x.txt", "--load", "{model}", "--vector-size", "9"],
