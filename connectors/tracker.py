@@ -72,6 +72,7 @@ class Tracker:
         self._open: dict[Inode, Followed] = {}
         self._away: list[Followed] = []  # open, and not to be seen by their paths
         self._held: dict[Inode, tuple[Seen, float]] = {}  # perhaps copies, and since when
+        self._waiting = False  # whether some could not be opened
         self._warned: set[str] = set()
         self._others: dict[str, Any] = {}
 
@@ -169,7 +170,7 @@ class Tracker:
                 self._rotated.setdefault(place, []).append(name)
         self._paths = {path: self._paths.get(path) for path in paths}
         entries = frozenset(entry for folder in self._rotated for entry in _entries(folder))
-        if entries != self._entries or any(file.is_waiting for file in self.files):
+        if entries != self._entries or self._waiting:
             self._entries = entries
             self.due = True
 
@@ -327,6 +328,7 @@ class Tracker:
                     self.due = True
                 else:
                     self._warn(str(error))
+        self._waiting = any(file.is_waiting for file in self.files)
         self._see_superseded()
         self._open = {file.seen.inode: file for file in self.files if file.is_open}
         self._away = [file for file in self.files if file.superseded and file.is_plain]
