@@ -93,7 +93,15 @@ class FileSource(Source):
         self._lock = threading.Lock()
 
     @classmethod
-    def from_uris(cls, uris: Sequence[str], /, *, follow: bool = False, **options: Any) -> Source:
+    def from_uris(
+        cls,
+        uris: Sequence[str],
+        /,
+        *,
+        follow: bool = False,
+        until_end: bool = False,
+        **options: Any,
+    ) -> Source:
         """Make the source for paths, globs, ``-`` and ``file://`` URIs.
 
         Parameters
@@ -103,6 +111,8 @@ class FileSource(Source):
         follow
             Whether to wait for more at the end, and for files that are not there yet, with a
             :class:`~stream_w2v.connectors.follow.FollowSource`.
+        until_end
+            Whether to end, though files are followed, when what is there is read.
         **options
             The other parameters of either.
         """
@@ -110,10 +120,15 @@ class FileSource(Source):
         paths = [
             unquote(uri[len(prefix) :]) if uri.lower().startswith(prefix) else uri for uri in uris
         ]
-        return FollowSource(paths, **options) if follow else cls(paths, **options)
+        if follow:
+            return FollowSource(paths, follow=not until_end, **options)
+        return cls(paths, **options)
 
     def seek(self, positions: Positions) -> None:
         """Go on from these positions, as a batch reported them. Call before iterating."""
+        if any("inode" in place for place in positions.values()):
+            msg = "these files were followed: go on with --follow, or with resume --no-follow"
+            raise SourceError(msg)
         self._positions = dict(positions)
 
     def __iter__(self) -> Iterator[Batch]:

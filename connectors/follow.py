@@ -17,8 +17,8 @@ from stream_w2v.connectors.tracker import Tracker
 from stream_w2v.errors import ConfigError, SourceError
 from stream_w2v.stream import Batch, Positions, Source
 
-_POLLS_A_MATCH = 4
-"""Looks whether files have grown, for each look which files there are."""
+_POLLS_A_LOOK_AT_NAMES = 4
+"""Files that grow are looked at at each poll, and whether they have been rotated less often."""
 
 _BROKEN = "damaged file"
 
@@ -112,7 +112,7 @@ class FollowSource(Source):
         self._tracker = Tracker(patterns, latest=start == "latest", settle_seconds=settle_seconds)
         self._busy: list[Followed] = []  # those that have to be looked after
         self._clock = time.monotonic
-        self._match_due = 0.0
+        self._names_due = 0.0
         self._wake = threading.Event()
         self._closed = False
         self._lock = threading.Lock()
@@ -144,7 +144,7 @@ class FollowSource(Source):
 
     def reload(self) -> None:
         """Look at once which files match the globs."""
-        self._match_due = 0.0
+        self._names_due = 0.0
         self._wake.set()
 
     def status(self) -> str:
@@ -168,10 +168,10 @@ class FollowSource(Source):
 
     def _look(self) -> None:
         now = self._clock()
-        if now >= self._match_due:
-            self._tracker.match()
-            self._match_due = now + _POLLS_A_MATCH * self._poll_seconds
-        if self._tracker.look(now):
+        names = now >= self._names_due
+        if names:
+            self._names_due = now + _POLLS_A_LOOK_AT_NAMES * self._poll_seconds
+        if self._tracker.look(now, names=names):
             self._busy = [file for file in self._tracker.files if file.is_busy]
 
     # Reading.

@@ -7,6 +7,7 @@ import glob
 import logging
 import os
 import stat
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +24,9 @@ from stream_w2v.connectors.followed import (
 from stream_w2v.connectors.rotation import earlier_names, is_dated, is_rotated, order, undated
 from stream_w2v.errors import SourceError
 from stream_w2v.stream import Positions
+
+_GRANULARITY_NS = 3_000_000_000
+"""How exact a file system's times are, at worst."""
 
 _LOST = "deleted before it was read"
 _OURS = "followed"
@@ -68,8 +72,10 @@ class Tracker:
         self._made = 0
         self._paths: dict[str, Seen | None] = {}  # that match, and what was there last
         self._rotated: dict[str, list[str]] = {}  # folders, and of which names rotated files are
+        self._folders: dict[str, int] = {}  # and when they changed
         self._entries: frozenset[tuple[str, int]] = frozenset()  # of these folders
         self._open: dict[Inode, Followed] = {}
+        self._near: list[Followed] = []  # open, and where their paths say
         self._away: list[Followed] = []  # open, and not to be seen by their paths
         self._held: dict[Inode, tuple[Seen, float]] = {}  # perhaps copies, and since when
         self._waiting = False  # whether some could not be opened
@@ -107,8 +113,43 @@ class Tracker:
         for file in self.files:
             file.close()
 
-    def look(self, now: float) -> bool:
-        """See what has grown, what has gone, and what is new; return whether anything has."""
+    def look(self, now: float, *, names: bool) -> bool:
+        """See what has grown, what has gone, and what is new; return whether anything has.
+
+        Parameters
+        ----------
+        now
+            The time in seconds.
+        names
+            Whether to look at names, too, and not only at the sizes of what is open, which takes a
+            fifth of the time.
+        """
+        changed = self._look_at_sizes(now)
+        for file in self._away:
+            if not file.look(now) and file.finished:
+                self.due = True
+            changed = changed or file.is_behind
+        if names:
+            self._match()
+        if names or self.due:
+            changed = self._look_at_names(now) or changed
+        if self.due:
+            self.due = False
+            self._identify(now)
+            changed = True
+        return changed
+
+    def _look_at_sizes(self, now: float) -> bool:
+        changed = False
+        for file in self._near:
+            if file.has_other_size():
+                changed = True
+                file.look(now)
+                self._paths[file.seen.path] = file.seen
+                self.due = self.due or file.seen.size <= file.offset
+        return changed
+
+    def _look_at_names(self, now: float) -> bool:
         changed = False
         for path, before in self._paths.items():
             try:
@@ -136,21 +177,14 @@ class Tracker:
             else:
                 file.see(seen, now)
                 changed = True
-        for file in self._away:
-            if not file.look(now) and file.finished:
-                self.due = True
-            changed = changed or file.is_behind
-        if self.due:
-            self.due = False
-            self._identify(now)
-            changed = True
         return changed
 
-    def match(self) -> None:
-        """See which paths there are, and where what they are rotated to may be.
-
-        It takes longer than a look, and need not be done each time before one.
-        """
+    def _match(self) -> None:
+        """See which paths there are, and where what they are rotated to may be."""
+        if self._waiting:
+            self.due = True
+        if self._is_unchanged():
+            return
         paths: list[str] = []
         self._rotated = {}
         for pattern in self._patterns:
@@ -163,16 +197,32 @@ class Tracker:
                 continue
             matches = sorted(glob.glob(pattern, recursive=True))
             paths += matches
-            folders = {os.path.dirname(match) for match in matches}
-            if not glob.has_magic(folder):
-                folders.add(folder)
+            folders = {folder}
+            if glob.has_magic(folder):
+                folders = {os.path.dirname(match) for match in matches}
             for place in folders:
                 self._rotated.setdefault(place, []).append(name)
         self._paths = {path: self._paths.get(path) for path in paths}
         entries = frozenset(entry for folder in self._rotated for entry in _entries(folder))
-        if entries != self._entries or self._waiting:
+        if entries != self._entries:
             self._entries = entries
             self.due = True
+
+    def _is_unchanged(self) -> bool:
+        """Whether no folder that may hold our files has changed since the last time."""
+        before = self._folders
+        self._folders = {}
+        for folder in self._rotated:
+            with suppress(OSError):
+                self._folders[folder] = os.stat(folder).st_mtime_ns
+        # A change just now may not show in the time of a folder that has changed just before.
+        past = time.time_ns() - _GRANULARITY_NS
+        return (
+            bool(before)
+            and before == self._folders
+            and all(changed < past for changed in before.values())
+            and not any(glob.has_magic(os.path.dirname(pattern)) for pattern in self._patterns)
+        )
 
     def _listing(self) -> dict[Inode, Seen]:
         """Return the files that are followed, and those that they may have been rotated to."""
@@ -331,7 +381,9 @@ class Tracker:
         self._waiting = any(file.is_waiting for file in self.files)
         self._see_superseded()
         self._open = {file.seen.inode: file for file in self.files if file.is_open}
-        self._away = [file for file in self.files if file.superseded and file.is_plain]
+        plain = [file for file in self.files if file.is_plain]
+        self._near = [file for file in plain if not file.superseded]
+        self._away = [file for file in plain if file.superseded]
 
     def _see_superseded(self) -> None:
         """See which files have a successor; of each log the last such is kept open for a while."""

@@ -18,6 +18,7 @@ import random
 import shutil
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -42,6 +43,11 @@ UNPACK: dict[str, Callable[[bytes], bytes]] = {
     ".bz2": bz2.decompress,
     ".xz": lzma.decompress,
 }
+
+
+class _Impatient(threading.Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
 
 
 class World:
@@ -220,9 +226,12 @@ class World:
 
     def _follow(self) -> None:
         self.source = FollowSource(
-            self.patterns, poll_seconds=0, batch_bytes=self.random.choice([1, 300, 1 << 17])
-        )  # fmt: skip
+            self.patterns,
+            poll_seconds=self.random.choice([0, 0.1]),
+            batch_bytes=self.random.choice([1, 300, 1 << 17]),
+        )
         self.source._clock = lambda: self.time
+        self.source._wake = _Impatient()
         self.source.seek(self.positions)
         self._batches: Iterator[Batch] = iter(self.source)
 
