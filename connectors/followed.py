@@ -241,11 +241,7 @@ class Followed:
         return (
             data.startswith(self.rest)
             and os.pread(self._file, len(learnt), self.next - len(learnt)) == learnt
-            # If little has been read, what was seen at the beginning says more.
-            and (
-                len(learnt) == TAIL_BYTES
-                or Mark.of(os.pread(self._file, self._head.length, 0)) == self._head
-            )
+            and Mark.of(os.pread(self._file, self._head.length, 0)) == self._head
         )
 
     # Reading.

@@ -246,6 +246,14 @@ class KafkaSource(Source):
             return f"no broker for {time.monotonic() - silent_since:.0f} s"
         return "" if self._lag is None else f"lag {self._lag:,}"
 
+    def lag(self) -> int | None:
+        """Return how many messages there still are to read, as of the last look."""
+        return self._lag
+
+    def reload(self) -> None:
+        """Look for new topics and partitions with the next poll."""
+        self._look_due = 0.0
+
     def close(self) -> None:
         """Stop iterating, in whatever thread that happens, and hang up."""
         self._closed = True

@@ -7,6 +7,7 @@ signal. Every error is one line on standard error.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -15,8 +16,10 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -41,6 +44,8 @@ from stream_w2v.stream import dead_letters
 from stream_w2v.vectors import KeyedVectors
 
 NAME = "stream-w2v"
+
+LOG_FORMATS = ("text", "json")
 
 _FORMATS = ", ".join(ENDINGS.values())
 _ENDINGS = ", ".join(ENDINGS)
@@ -99,8 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A terminal or a locale that cannot show a word is no reason to fail.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    log, handler = logging.getLogger("stream_w2v"), _Warnings(logging.WARNING)
+    as_log = "--log-format=json" in arguments[:end] or any(
+        pair == ("--log-format", "json") for pair in pairwise(arguments[:end])
+    )
+    log, handler = logging.getLogger("stream_w2v"), _Lines(as_json=as_log)
     log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO if as_log else logging.WARNING)
     try:
         # It stands for the whole run, wherever in the line it comes.
         arguments[:end] = [word for word in arguments[:end] if word != "--debug"]
@@ -115,20 +125,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         message, code = _explain(error)
         with contextlib.suppress(OSError):
-            # One line, whatever a file's name or a library's message holds.
-            print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+            handler.say("error", message)
     finally:
         log.removeHandler(handler)
+        log.setLevel(level)
     return code if isinstance(code, int) else 0
 
 
-class _Warnings(logging.Handler):
-    """Prints what the library warns of, one line each, on what standard error is then."""
+class _Lines(logging.Handler):
+    """Prints what the library says, one line each, on what standard error is then."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
 
     def emit(self, record: logging.LogRecord) -> None:
+        facts = getattr(record, "facts", {})
         with contextlib.suppress(OSError):
-            message = " ".join(record.getMessage().split())
-            print(f"{NAME}: {record.levelname.lower()}: {message}", file=sys.stderr, flush=True)
+            self.say(record.levelname.lower(), record.getMessage(), facts)
+
+    def say(self, level: str, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Print one line, whatever a file's name or a library's message holds."""
+        message = " ".join(message.split())
+        if self._as_json:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = {"time": now, "level": level, "message": message, **(facts or {})}
+            print(json.dumps(line), file=sys.stderr, flush=True)
+        else:
+            print(f"{NAME}: {level}: {message}", file=sys.stderr, flush=True)
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -188,6 +212,20 @@ FollowOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+LogFormatOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(LOG_FORMATS),
+        help="What is said on the way: lines for people, or JSON lines for programs.",
+    ),
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT",
+        help="Serve metrics to Prometheus there; without a host, to this machine only.",
+    ),
+]
 
 
 @app.command(
@@ -246,9 +284,30 @@ def train(
         typer.Option(metavar="N", min=1, help="How many checkpoints to keep (3 by default)."),
     ] = None,
     follow: FollowOption = None,
+    field: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Records are JSON objects, and this is the text: a.b"),
+    ] = None,
+    record_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="With --follow: a record begins with a line that matches, others go on with it.",
+        ),
+    ] = None,
+    dead_letters: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Keep records there that cannot be read (JSON lines)."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="WHERE", help="Where to begin the first time: earliest or latest."),
+    ] = None,
     combine: CombineOption = DEFAULT_COMBINATION,
     refresh: RefreshOption = False,
     quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+    metrics: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on text, in one pass.
@@ -256,6 +315,7 @@ def train(
     One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
     finishes what is in hand and writes what was asked for; a second one aborts.
     """
+    as_log = _as_log(log_format)
     outputs = [str(path) for path in (vectors, save) if path is not None]
     if not outputs and checkpoint is None:
         _refuse("nothing would be kept: give --vectors OUT, --save MODEL or --checkpoint DIR")
@@ -288,6 +348,10 @@ def train(
         combine=combine,
         refresh=refresh,
         save=None if save is None else str(save),
+        field=field,
+        record_start=record_start,
+        dead_letters=dead_letters,
+        start=start,
         checkpoint_every=checkpoint_every,
         checkpoint_seconds=checkpoint_seconds,
         checkpoint_keep=checkpoint_keep or 3,
@@ -297,14 +361,23 @@ def train(
     if load is None and not goes_on:
         config = _new_config(options, refresh=refresh)
     with open_reader(run) as reader, _checkpoints(checkpoint, run) as checkpoints:
-        start = None if checkpoints is None else _newest(checkpoints, options.get("workers"))
-        if start is not None:
-            _check_options(start.model, options, start.path)
+        begin = None if checkpoints is None else _newest(checkpoints, options.get("workers"))
+        if begin is not None:
+            _check_options(begin.model, options, begin.path)
         elif load is not None:
-            start = Checkpoint(_load_for_training(load, options))
+            begin = Checkpoint(_load_for_training(load, options))
         else:
-            start = Checkpoint(Word2Vec(config))
-        execute(run, reader, start, checkpoints, quiet=quiet, as_json=as_json)
+            begin = Checkpoint(Word2Vec(config))
+        execute(
+            run,
+            reader,
+            begin,
+            checkpoints,
+            quiet=quiet,
+            as_json=as_json,
+            as_log=as_log,
+            metrics=metrics,
+        )
 
 
 @app.command(epilog=_examples("stream-w2v resume state/ --vectors vectors.bin"))
@@ -328,9 +401,12 @@ def resume(
     checkpoint_seconds: CheckpointSecondsOption = None,
     follow: FollowOption = None,
     quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+    metrics: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a run from its newest checkpoint, as if it had never stopped."""
+    as_log = _as_log(log_format)
     if not directory.is_dir():
         _refuse(f"there is no directory {directory}")
     if not _has_checkpoint(directory):
@@ -348,11 +424,27 @@ def resume(
             run = replace(
                 run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
             )
+        until_end = follow is False and run.follow is True
         if follow is not None:
             run = replace(run, follow=follow)
         checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
-        with open_reader(run) as reader:
-            execute(run, reader, start, checkpoints, quiet=quiet, as_json=as_json)
+        with open_reader(run, until_end=until_end) as reader:
+            execute(
+                run,
+                reader,
+                start,
+                checkpoints,
+                quiet=quiet,
+                as_json=as_json,
+                as_log=as_log,
+                metrics=metrics,
+            )
+
+
+def _as_log(log_format: str) -> bool:
+    if log_format not in LOG_FORMATS:
+        _refuse(f"--log-format must be one of {', '.join(LOG_FORMATS)}, not {log_format}")
+    return log_format == "json"
 
 
 def _has_checkpoint(directory: Path) -> bool:

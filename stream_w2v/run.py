@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints
@@ -24,6 +25,14 @@ from stream_w2v.snapshot import DEFAULT_COMBINATION
 from stream_w2v.stream import Sink, Source
 from stream_w2v.trainer import Totals, Trainer
 from stream_w2v.vectors import KeyedVectors, VectorsFile
+
+if TYPE_CHECKING:
+    from stream_w2v.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+
+_SOURCE_OPTIONS = ("follow", "field", "record_start", "dead_letters", "start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class Run:
         Where vectors go, and how.
     save
         Where the whole model goes at the end.
+    field, record_start, dead_letters, start
+        Options of the source, None for what is usual there.
     checkpoint_every, checkpoint_seconds, checkpoint_keep
         How often there is a checkpoint, in records and in seconds, and how many are kept.
     """
@@ -51,6 +62,10 @@ class Run:
     combine: str = DEFAULT_COMBINATION
     refresh: bool = False
     save: str | None = None
+    field: str | None = None
+    record_start: str | None = None
+    dead_letters: str | None = None
+    start: str | None = None
     checkpoint_every: int | None = None
     checkpoint_seconds: float | None = None
     checkpoint_keep: int = 3
@@ -93,8 +108,16 @@ def _is_relative(path: str) -> bool:
     return path != "-" and not (rest if separator else path).startswith("/")
 
 
-def open_reader(run: Run) -> Source:
-    """Make the source of a run, once it is sure that its outputs can be written."""
+def open_reader(run: Run, *, until_end: bool = False) -> Source:
+    """Make the source of a run, once it is sure that its outputs can be written.
+
+    Parameters
+    ----------
+    run
+        The run.
+    until_end
+        Whether to read files that were followed as such, and yet only what is there now.
+    """
     topic = run.vectors is not None and is_topic(run.vectors)
     for path in (None if topic else run.vectors, run.save):
         if path:
@@ -102,8 +125,11 @@ def open_reader(run: Run) -> Source:
             check_no_source(Path(path), run.sources)
     if run.vectors and not topic:
         format_of(run.vectors, run.format)
-    options = {} if run.follow is None else {"follow": run.follow}
-    return open_source(run.sources, **options)
+    options: dict[str, Any] = {name: getattr(run, name) for name in _SOURCE_OPTIONS}
+    if until_end and not any(map(is_topic, run.sources)):
+        options |= {"follow": True, "until_end": True}
+    given = {name: value for name, value in options.items() if value is not None}
+    return open_source(run.sources, **given)
 
 
 def is_topic(name: str | Path) -> bool:
@@ -143,13 +169,37 @@ def execute(
     *,
     quiet: bool = False,
     as_json: bool = False,
+    as_log: bool = False,
+    metrics: str | None = None,
 ) -> None:
-    """Train as a run says, show how it goes, and say what came of it."""
+    """Train as a run says, show how it goes, and say what came of it.
+
+    Parameters
+    ----------
+    run, reader, start, checkpoints
+        What to do, from where, and where its checkpoints go.
+    quiet
+        Whether to show nothing.
+    as_json
+        Whether to print what came of it as JSON.
+    as_log
+        Whether to show it as records of the library's logger, for a program to read.
+    metrics
+        Where to serve metrics, if anywhere.
+    """
     model = start.model
     sinks: list[Sink] = [_sink(run.vectors, run.format)] if run.vectors else []
-    progress = None if quiet else Progress(model, reader)
+    progress = None if quiet else Progress(model, reader, as_log=as_log)
     if progress is not None:
         sinks = [Announced(sink, progress, f"writing {run.vectors}") for sink in sinks]
+    served, nothing = _metrics(metrics), contextlib.nullcontext()
+
+    def watch() -> None:
+        if progress is not None:
+            progress.update()
+        if served is not None:
+            served.update(trainer)
+
     trainer = Trainer(
         model,
         reader,
@@ -162,9 +212,9 @@ def execute(
         combine=run.combine,
         refresh=run.refresh,
         release=run.save is None,
-        on_batch=None if progress is None else progress.update,
+        on_batch=watch,
     )
-    with _stopping(trainer) as received, progress or contextlib.nullcontext():
+    with _stopping(trainer) as received, served or nothing, progress or nothing:
         totals = trainer.run()
         if run.save is not None:
             if progress is not None:
@@ -178,14 +228,30 @@ def execute(
     if not quiet:
         with contextlib.suppress(OSError):
             written = [path for path in paths.values() if path]
-            print(_summary(totals, model, received, written), file=sys.stderr, flush=True)
+            said = _summary(totals, model, received, written)
+            if as_log:
+                _log.info("%s", said, extra={"facts": asdict(totals)})
+            else:
+                print(said, file=sys.stderr, flush=True)
     if as_json:
         say_json(asdict(totals) | {"vocabulary": len(model.vocabulary)} | paths)
+
+
+def _metrics(address: str | None) -> Metrics | None:
+    if address is None:
+        return None
+    from stream_w2v.metrics import Metrics
+
+    served = Metrics(address)
+    _log.info("metrics are served at http://%s/metrics", served.address)
+    return served
 
 
 @contextlib.contextmanager
 def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
     """Let the first SIGINT or SIGTERM stop the trainer, and a second one abort.
+
+    SIGHUP has the source look again, unless it comes from a terminal: then it stops the trainer.
 
     Yields
     ------
@@ -200,16 +266,22 @@ def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
             raise SystemExit(128 + number)
         trainer.stop()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    def reload(*_: object) -> None:
+        trainer.source.reload()
+
+    handlers: dict[signal.Signals, Callable[[int, object], None]]
+    handlers = {signal.SIGINT: handle, signal.SIGTERM: handle}
+    # What a terminal sends when it closes is what services are sent to look again.
+    handlers[signal.SIGHUP] = handle if sys.stderr.isatty() else reload
+    before = {number: signal.getsignal(number) for number in handlers}
     try:
-        for number in numbers:
+        for number, handler in handlers.items():
             # Who started us may have said that we are not to be interrupted (nohup, &).
             if before[number] is not signal.SIG_IGN:
-                signal.signal(number, handle)
+                signal.signal(number, handler)
         yield received
     finally:
-        for number in numbers:
+        for number in handlers:
             signal.signal(number, before[number])
 
 

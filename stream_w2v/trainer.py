@@ -97,8 +97,13 @@ class Trainer:
     Attributes
     ----------
     positions
-        Where the source goes on after what was learnt: once :meth:`run` has returned, or raised
-        what its source raised.
+        Where the source goes on after what was learnt, as of a moment at which no thread was
+        learning: now, if the model has one worker, and once :meth:`run` has returned or raised what
+        its source raised.
+    checkpoint_time
+        When the last checkpoint was begun, by ``time.monotonic``; None before there is one.
+    last_pause
+        For how many seconds training waited for it.
 
     Raises
     ------
@@ -142,7 +147,8 @@ class Trainer:
         self._checkpoint_due = _Due(model, checkpoint_seconds, checkpoint_every)
         self._snapshot_due = _Due(model, snapshot_every)
         self._committed = checkpoints.durable if checkpoints else None
-        self._longest_pause = 0.0
+        self.checkpoint_time: float | None = None
+        self.last_pause = self._longest_pause = 0.0
         self._combine = combine
         self._refresh = refresh
         self._release = release
@@ -252,7 +258,8 @@ class Trainer:
                     self.positions = positions
                 if checkpoint:
                     self._checkpoint()
-                    self._longest_pause = max(self._longest_pause, time.monotonic() - begin)
+                    self.last_pause = time.monotonic() - begin
+                    self._longest_pause = max(self._longest_pause, self.last_pause)
                 if snapshot:
                     self._snapshot()
                     self._snapshot_due.again()
@@ -277,6 +284,7 @@ class Trainer:
             write = self._checkpoints.save if last else self._checkpoints.start
             write(self.model, self.positions)
         self._checkpoint_due.again()
+        self.checkpoint_time = time.monotonic()
         if last:
             self._checkpoints.finish()
             self._commit()

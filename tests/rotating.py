@@ -288,6 +288,11 @@ class World:
             step = self.random.choice(self.STEPS)
             self.steps.append(step)
             getattr(self, step)()
+        # Emptied and filled again to the same size within the same tick of the file system's clock
+        # is seen as soon as there is more.
+        with self.log.open("ab") as file:
+            file.write(b"\n" + self._lines(1))
+        self._close_partial()
         self.random.random = lambda: 1.0  # type: ignore[method-assign]
         for _ in range(6):
             self.time += 10
@@ -298,9 +303,9 @@ class World:
     def check(self) -> None:
         """Compare what was learnt with what was written."""
         counts = Counter(self.learnt)
-        twice = [line for line, count in counts.items() if count > 1]
+        twice = [line for line, count in counts.items() if count > 1 and line]
         assert not twice, f"learnt twice: {short(twice)}"
-        unknown = set(counts) - set(self.written) - self.at_risk
+        unknown = set(counts) - set(self.written) - self.at_risk - {b""}
         assert not unknown, f"never written: {short(unknown)}"
         missing = [line for line in self.written if line not in counts and line not in self.at_risk]
         assert not missing, f"lost: {short(missing)}"

@@ -9,6 +9,7 @@ import json
 import lzma
 import os
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from stream_w2v.connectors import FileSource, files, inputs
 from stream_w2v.connectors.files import record_ends
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
-from stream_w2v.stream import Batch
+from stream_w2v.stream import Batch, dead_letters
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -79,7 +80,7 @@ def records_of(batches: Iterable[Batch]) -> list[bytes]:
     return records
 
 
-def read(*paths: str | Path, **options: int) -> list[bytes]:
+def read(*paths: str | Path, **options: Any) -> list[bytes]:
     """Return all records of the files."""
     with FileSource(paths, **options) as source:
         return records_of(source)
@@ -780,3 +781,41 @@ def test_status_of_a_pipe_is_the_bytes_so_far(pipe: io.FileIO) -> None:
         pipe.write(b"1234567\n" * 8000)
         next(iter(source))
         assert source.status() == "stdin 0.1 MB"
+
+
+# Other records than lines.
+
+
+@given(st.lists(st.sampled_from(["a", "b", None]), max_size=30), st.integers(1, 40), st.data())
+@settings(deadline=None, max_examples=100)
+def test_fields_of_json_lines_go_on_where_they_were_left(
+    values: list[str | None], size: int, data: st.DataObject
+) -> None:
+    """What is dead is counted once, whatever the batches and wherever reading begins again."""
+    lines = [json.dumps({"text": value} if value else {"no": "text"}) for value in values]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "lines.json.gz")
+        path.write_bytes(gzip.compress("\n".join(lines).encode()))
+        options: dict[str, Any] = {"field": "text", "batch_bytes": size}
+        with FileSource(path, **options) as source:
+            batches = list(source)
+        assert records_of(batches) == [value.encode() for value in values if value]
+        if not batches:
+            return
+        assert dead_letters(source._positions).total() == values.count(None)
+        at = data.draw(st.integers(0, len(batches) - 1))
+        with FileSource(path, **options, dead_letters=Path(folder, "dead")) as source:
+            source.seek(batches[at].positions)
+            rest = list(source)
+        assert records_of(batches[: at + 1]) + records_of(rest) == records_of(batches)
+        assert dead_letters(source._positions).total() == values.count(None)
+        letters = Path(folder, "dead").read_text().splitlines()
+        known = dead_letters(batches[at].positions).total()
+        assert len(letters) == values.count(None) - known
+
+
+def test_events_of_a_file_that_ends(tmp_path: Path) -> None:
+    """The last one ends with the file."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"1 one\n  more\n2 two\n  more")
+    assert read(path, record_start=r"\d") == [b"1 one\n  more\n", b"2 two\n  more"]
