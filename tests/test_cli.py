@@ -350,7 +350,6 @@ def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_pa
     for arguments, said in [
         (("train", no, "--checkpoint", state), f"{no} does not exist"),
         ((*train, "--window", "0"), "window must be from 1"),
-        ((*train, "--follow"), "files are read to their end"),
         (("resume", state), f"there is no directory {state}"),
         (("resume", tmp_path), f"{tmp_path} holds no checkpoint: start with train SOURCE"),
     ]:
