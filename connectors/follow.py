@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import threading
@@ -14,7 +15,7 @@ from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN
 from stream_w2v.connectors.lines import BOM, Cutter, Piece, join
 from stream_w2v.connectors.rotation import undated
 from stream_w2v.connectors.tracker import Tracker
-from stream_w2v.errors import ConfigError, SourceError
+from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
 
 _POLLS_A_LOOK_AT_NAMES = 4
@@ -57,9 +58,11 @@ class FollowSource(Source):
     Raises
     ------
     ConfigError
-        If an option has a value that cannot work, or a path is standard input.
-    SourceError
-        While iterating, if a file may not be read.
+        If an option has a value that cannot work, or a path is standard input or a pipe.
+    SourceNotFoundError
+        If a path is a directory.
+    StorageError
+        If dead letters cannot be written.
 
     Notes
     -----
@@ -68,6 +71,9 @@ class FollowSource(Source):
     copied to, compressed or not, also if that happened while nobody was looking. Files that it
     takes for a rotated one are those in the same directory whose name, without a number, a date
     and the ending of a compressed file, is that of a file that is followed.
+
+    A file that cannot be read is named in a warning, and tried again; one that is damaged is read as
+    far as possible, and counted as a dead letter.
 
     What cannot be seen: a file that was truncated and has the same bytes again up to where it had
     been read, and lines that were written and deleted between two looks.
@@ -88,7 +94,7 @@ class FollowSource(Source):
         max_record_bytes: int = 1 << 20,
     ) -> None:
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
-        patterns = [os.path.abspath(_followable(os.fspath(path))) for path in given]
+        patterns = [_followable(os.fspath(path)) for path in given]
         if not patterns:
             msg = "no file was named: give a path or a glob"
             raise ConfigError(msg)
@@ -275,7 +281,16 @@ class FollowSource(Source):
 
 
 def _followable(path: str) -> str:
+    """Return a path or glob as it is from the root; one that does not exist may do so later."""
     if path == STDIN:
         msg = "standard input cannot be followed: it ends by itself, leave out --follow"
         raise ConfigError(msg)
-    return path
+    if os.path.isdir(path):
+        msg = f"{path} is a directory: name its files, for example {os.path.join(path, '*')}"
+        raise SourceNotFoundError(msg)
+    if os.path.exists(path) and not os.path.isfile(path):
+        msg = f"{path} is no file that grows: leave out --follow"
+        raise ConfigError(msg)
+    if not glob.has_magic(path) and not os.path.lexists(path):
+        _log.warning("%s does not exist yet: it is waited for", path)
+    return os.path.abspath(path)
