@@ -72,8 +72,8 @@ class FollowSource(Source):
     takes for a rotated one are those in the same directory whose name, without a number, a date
     and the ending of a compressed file, is that of a file that is followed.
 
-    A file that cannot be read is named in a warning, and tried again; one that is damaged is read as
-    far as possible, and counted as a dead letter.
+    A file that cannot be read is named in a warning, and tried again; one that is damaged is read
+    as far as possible, and counted as a dead letter.
 
     What cannot be seen: a file that was truncated and has the same bytes again up to where it had
     been read, and lines that were written and deleted between two looks.
