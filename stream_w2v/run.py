@@ -171,7 +171,7 @@ def execute(
                 progress.say(f"saving {run.save}")
             model.save(run.save)
     paths = {
-        "vectors": run.vectors,
+        "vectors": run.vectors if totals.snapshots else None,
         "save": run.save,
         "checkpoint": checkpoints and str(checkpoints.directory),
     }

@@ -259,7 +259,8 @@ def test_train_json_is_one_object_on_standard_output(
     assert summary.pop("kept") <= 3600
     assert summary == {
         "stopped": False, "records": 300, "words": 3600, "invalid": 0, "oversize": 0,
-        "evicted": 0, "forgotten": 0, "dead": 0, "checkpoints": 0, "longest_pause": 0.0,
+        "evicted": 0, "forgotten": 0, "dead": 0, "snapshots": 1, "checkpoints": 0,
+        "longest_pause": 0.0,
         "vocabulary": 40, "vectors": str(vectors), "save": None, "checkpoint": None,
     }  # fmt: skip
 
@@ -388,15 +389,21 @@ def test_a_run_stopped_before_its_first_word_goes_on(tmp_path: Path) -> None:
     """SIGTERM is no failure, though there are no vectors to write yet."""
     reader, writer = os.pipe()
     state, vectors = tmp_path / "state", tmp_path / "v.bin"
-    train = [*PROGRAM, "train", "-", "--checkpoint", state, "--vectors", vectors, "--quiet"]
-    with subprocess.Popen(train, stdin=reader) as process:
+    train = [*PROGRAM, "train", "-", "--checkpoint", state, "--vectors", vectors, "--json"]
+    with subprocess.Popen(
+        train, stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         os.write(writer, b"only words that come once\n")
         wait_for(process, lambda: state.is_dir() and checkpoint_files(state))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0
     os.close(reader)
     os.close(writer)
     assert not vectors.exists()
+    # Nor is it said that there were.
+    assert err.endswith(f"; wrote {state}\n")
+    assert json.loads(out)["vectors"] is None
     assert load_checkpoint(state).model.records == 1
 
 
