@@ -26,6 +26,7 @@ from typer.main import get_command
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints, checkpoint_files, load_checkpoint
 from stream_w2v.config import Config
+from stream_w2v.connectors.kafka_options import is_topic
 from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
 from stream_w2v.formats import ENDINGS, KIND, format_of
@@ -34,7 +35,7 @@ from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
 from stream_w2v.output import check_output, printable, say, say_json
 from stream_w2v.progress import short
-from stream_w2v.run import Run, execute, is_topic, open_reader, read_topic
+from stream_w2v.run import Run, execute, open_reader, read_topic
 from stream_w2v.snapshot import COMBINATIONS, DEFAULT_COMBINATION
 from stream_w2v.storage import kind_of
 from stream_w2v.stream import dead_letters
@@ -375,7 +376,7 @@ def _newest(checkpoints: Checkpoints, workers: int | None) -> Checkpoint | None:
 def _at_broker(run: Run, broker: str) -> Run:
     """Return a run whose topics are at another broker."""
     if not re.fullmatch(r"[^/@?#\s]+", broker):
-        _refuse(f"--broker is HOST:PORT, several with commas between them, not {broker}")
+        _refuse("--broker is HOST:PORT, several with commas between them")
 
     def moved(name: str) -> str:
         return urlsplit(name)._replace(netloc=broker).geturl() if is_topic(name) else name

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints
 from stream_w2v.connectors import open_source
+from stream_w2v.connectors.kafka_options import check_apart, is_topic
 from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.formats import format_of
 from stream_w2v.model import Word2Vec
@@ -100,15 +101,13 @@ def open_reader(run: Run) -> Source:
         if path:
             check_output(Path(path))
             check_no_source(Path(path), run.sources)
+    for source in filter(is_topic, run.sources):
+        for output in filter(None, (run.vectors, run.save)):
+            check_apart(source, output)
     if run.vectors and not topic:
         format_of(run.vectors, run.format)
     options = {} if run.follow is None else {"follow": run.follow}
     return open_source(run.sources, **options)
-
-
-def is_topic(name: str | Path) -> bool:
-    """Whether vectors are in a Kafka topic, and not in a file."""
-    return str(name).lower().startswith("kafka://")
 
 
 def read_topic(uri: str) -> KeyedVectors:
