@@ -255,7 +255,7 @@ def train(
     """Train on text, in one pass.
 
     One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
-    finishes what is in hand and writes what was asked for; a second one aborts.
+    finishes what is in hand and writes what was asked for; one more, after a second, aborts.
     """
     outputs = [str(path) for path in (vectors, save) if path is not None]
     if not outputs and checkpoint is None:

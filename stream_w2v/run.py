@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,6 +27,9 @@ from stream_w2v.snapshot import DEFAULT_COMBINATION
 from stream_w2v.stream import Sink, Source
 from stream_w2v.trainer import Totals, Trainer
 from stream_w2v.vectors import KeyedVectors, VectorsFile
+
+_AT_ONCE_SECONDS = 1.0
+"""Signals that come so soon after the first one are the same wish to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,9 @@ def execute(
 
 @contextlib.contextmanager
 def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
-    """Let the first SIGINT or SIGTERM stop the trainer, and a second one abort.
+    """Let the first SIGINT or SIGTERM stop the trainer, and one that comes later abort.
+
+    Not one that comes at once: ``timeout`` sends its signal to a process, then to all of its group.
 
     Yields
     ------
@@ -192,11 +199,15 @@ def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
         The signals received.
     """
     received: list[signal.Signals] = []
+    aborts = math.inf
 
     def handle(number: int, _: object) -> None:
+        nonlocal aborts
         received.append(signal.Signals(number))
-        if len(received) > 1:
+        now = time.monotonic()
+        if now >= aborts:
             raise SystemExit(128 + number)
+        aborts = min(aborts, now + _AT_ONCE_SECONDS)
         trainer.stop()
 
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -725,11 +725,24 @@ def test_a_signal_while_training_saves_what_was_learnt(
     assert signal.getsignal(number) is before
 
 
+def test_the_same_signal_twice_at_once_is_one(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As timeout sends it: to the process, then to its group."""
+    vectors = tmp_path / "v.txt"
+    interrupting(monkeypatch, "Word2Vec.learn_batch", signal.SIGTERM, signal.SIGTERM)
+    result = run("train", files.corpus, *SMALL, "--vectors", vectors)
+    assert result.code == 0
+    assert result.err.startswith("stopped by SIGTERM: 3,600 words")
+    assert len(KeyedVectors.load(vectors)) == 40
+
+
 def test_a_second_signal_aborts_and_leaves_no_file(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here it comes while the vectors are being written."""
     vectors = tmp_path / "v.txt"
+    monkeypatch.setattr("stream_w2v.run._AT_ONCE_SECONDS", 0.0)
     interrupting(monkeypatch, "Word2Vec.learn_batch", signal.SIGINT)
     monkeypatch.setattr("stream_w2v.formats._text_rows", lambda _: signal.raise_signal(2))
     with pytest.raises(SystemExit) as caught:
