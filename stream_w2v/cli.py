@@ -173,7 +173,11 @@ def _global(
 
 CheckpointEveryOption = Annotated[
     int | None,
-    typer.Option(metavar="RECORDS", min=1, help="Write a checkpoint after so many records."),
+    typer.Option(
+        metavar="RECORDS",
+        min=1,
+        help="Write a checkpoint after so many records; looked at after each batch, some 128 KB.",
+    ),
 ]
 CheckpointSecondsOption = Annotated[
     float | None,
@@ -331,7 +335,13 @@ def resume(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+    """Go on with a run from its newest checkpoint, as if it had never stopped.
+
+    What other options change stays so when it is resumed again; --follow and --no-follow are for
+    this time only.
+    """
+    if format is not None and vectors is None:
+        _refuse("--format is about --vectors, which is not given")
     if not directory.is_dir():
         _refuse(f"there is no directory {directory}")
     if not _has_checkpoint(directory):
@@ -340,18 +350,17 @@ def resume(
         start = _newest(checkpoints, workers)
         assert start is not None
         _check_options(start.model, {}, start.path)
-        run = Run.from_dict(start.run)
+        changes = {} if vectors is None else {"vectors": vectors, "format": format}
+        run = Run.from_dict(start.run, **changes)
         if broker is not None:
             run = _at_broker(run, broker)
-        if vectors is not None:
-            run = replace(run, vectors=vectors, format=format)
         if checkpoint_every is not None or checkpoint_seconds is not None:
             run = replace(
                 run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
             )
+        checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
         if follow is not None:
             run = replace(run, follow=follow)
-        checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
         with open_reader(run) as reader:
             execute(run, reader, start, checkpoints, quiet=quiet, as_json=as_json)
 

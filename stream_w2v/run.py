@@ -66,35 +66,42 @@ class Run:
         return {**asdict(self), "directory": os.getcwd()}  # noqa: PTH109
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Run:
+    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Run:
         """Build it from what :meth:`to_dict` returned, in the same directory.
+
+        Parameters
+        ----------
+        values
+            What it returned.
+        **changes
+            What is to be otherwise.
 
         Raises
         ------
         FormatError
             If it is not such a mapping: the program that wrote the checkpoint was not the command.
         ConfigError
-            If it names relative paths, and the directory is another one.
+            If it names relative paths that are not changed, and the directory is another one.
         """
         values = dict(values)
         directory = values.pop("directory", "")
         if "sources" not in values or not set(values) <= {field.name for field in fields(cls)}:
             msg = "the checkpoint does not say what was read: go on with train --checkpoint"
             raise FormatError(msg)
-        run = cls(**values)
-        paths = [*run.sources, run.vectors, run.save]
+        kept = cls(**(values | dict.fromkeys(changes)))
+        paths = [*kept.sources, kept.vectors, kept.save]
         relative = [path for path in paths if path and _is_relative(path)]
         if relative and directory != os.getcwd():  # noqa: PTH109
             msg = f"the run named {relative[0]} in the directory {directory}: resume it from there"
             raise ConfigError(msg)
-        return run
+        return cls(**(values | changes))
 
 
 def _is_relative(path: str) -> bool:
     """Whether a path, or a URI, or an option in it, means another file in another directory."""
     kind, separator, rest = path.partition("://")
     if separator and kind.lower() != "file":
-        named = re.findall(r"(?:dead_letters=|file=|file:)([^&]*)", unquote(rest))
+        named = re.findall(r"(?:dead_letters=|file=|location=|keytab=|file:)([^&]*)", unquote(rest))
         return any(not name.startswith(("/", "topic:")) for name in named)
     return path != "-" and not (rest if separator else path).startswith("/")
 

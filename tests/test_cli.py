@@ -339,6 +339,22 @@ def test_resume_does_what_train_did(
     assert error_of(run("resume", "../state"), 2).startswith(said)
 
 
+def test_resume_writes_the_vectors_elsewhere_from_another_directory(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the run wrote them, relative to where it was, does not matter then."""
+    monkeypatch.chdir(tmp_path)
+    state = tmp_path / "state"
+    train = ("train", files.corpus, *SMALL, "--vectors", "v.bin", "--checkpoint", state, "-q")
+    assert run(*train).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert error_of(run("resume", state), 2).startswith("the run named v.bin in the directory")
+    for vectors in (str(tmp_path / "other.bin"), "here.bin"):
+        assert run("resume", state, "--vectors", vectors, "-q").code == 0
+        assert len(KeyedVectors.load(vectors)) == 40
+
+
 def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_path: Path) -> None:
     """Another option, another model to start from; and a directory is made only if all is well."""
     state = tmp_path / "state"
@@ -350,6 +366,7 @@ def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_pa
         ((*train, "--follow"), "files are read to their end"),
         (("resume", state), f"there is no directory {state}"),
         (("resume", tmp_path), f"{tmp_path} holds no checkpoint: start with train SOURCE"),
+        (("resume", tmp_path, "--format", "tsv"), "--format is about --vectors, which is not"),
     ]:
         assert error_of(run(*arguments), 2).startswith(said)
     assert names_in(tmp_path) == []

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import Broker, free_port
+from broker import Broker, BrokerError, free_port
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from test_messages import BAD
@@ -28,6 +28,7 @@ from stream_w2v.cli import main
 from stream_w2v.connectors import open_source
 from stream_w2v.connectors.kafka import KafkaSource
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError, StreamW2VError
+from stream_w2v.run import Run
 from stream_w2v.stream import dead_letters
 
 _numbers = itertools.count()
@@ -684,6 +685,37 @@ def test_the_command_trains_on_a_topic_and_goes_on_after_it_has_moved(
     assert json.loads(capsys.readouterr().out)["unreadable_records"] == {"invalid JSON": 1}
     assert main(["train", cluster.uri("nobody"), "--vectors", "v.bin"]) == 2
     assert "there is no topic nobody" in capsys.readouterr().err
+
+
+def test_resuming_to_the_present_end_is_for_this_time_only(cluster, tmp_path):
+    """The run followed its topic, and does so again when it is resumed without a word."""
+    topic = cluster.topic()
+    cluster.send(topic, ["a b c"])
+    with Checkpoints(tmp_path, run=Run([cluster.uri(topic)]).to_dict()) as checkpoints:
+        checkpoints.save(Word2Vec(min_count=1), {})
+    assert main(["resume", str(tmp_path), "--no-follow", "--quiet"]) == 0
+    saved = load_checkpoint(tmp_path)
+    assert (saved.model.records, saved.run["follow"]) == (1, None)
+
+
+def test_a_run_does_not_write_where_it_reads(cluster, tmp_path, capsys):
+    """Whatever is asked for: nothing is made or read."""
+    topic, vectors = cluster.topic(), tmp_path / "v.bin"
+    same = f"kafka://{cluster.address}/{topic}"
+    for source, output, said in [
+        (cluster.uri(topic), same, f"vectors cannot go to {topic}, which is read"),
+        (cluster.uri(pattern="topic.*"), same, f"vectors cannot go to {topic}, which is read"),
+        (cluster.uri(topic, dead_letters=vectors), vectors, f"dead letters go to {vectors}, and"),
+    ]:
+        assert main(["train", source, "--vectors", str(output)]) == 2
+        assert said in capsys.readouterr().err
+    assert not vectors.exists()
+
+
+def test_a_broker_does_not_take_another_for_itself(own_broker, tmp_path):
+    """`make kafka` where something listens on the port already."""
+    with pytest.raises(BrokerError, match="the broker did not start"):
+        Broker(tmp_path / "other", own_broker.port).start()
 
 
 def test_the_library_does_not_import_kafka():
