@@ -29,6 +29,7 @@ from typer.main import get_command
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints, checkpoint_files, load_checkpoint
 from stream_w2v.config import Config
+from stream_w2v.connectors.kafka_options import is_topic
 from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
 from stream_w2v.formats import ENDINGS, KIND, format_of
@@ -37,7 +38,7 @@ from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
 from stream_w2v.output import check_output, printable, say, say_json
 from stream_w2v.progress import short
-from stream_w2v.run import Run, execute, is_topic, open_reader, read_topic
+from stream_w2v.run import Run, execute, open_reader, read_topic
 from stream_w2v.snapshot import COMBINATIONS, DEFAULT_COMBINATION
 from stream_w2v.storage import kind_of
 from stream_w2v.stream import dead_letters
@@ -196,7 +197,11 @@ def _global(
 
 CheckpointEveryOption = Annotated[
     int | None,
-    typer.Option(metavar="RECORDS", min=1, help="Write a checkpoint after so many records."),
+    typer.Option(
+        metavar="RECORDS",
+        min=1,
+        help="Write a checkpoint after so many records; looked at after each batch, some 128 KB.",
+    ),
 ]
 CheckpointSecondsOption = Annotated[
     float | None,
@@ -313,7 +318,7 @@ def train(
     """Train on text, in one pass.
 
     One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
-    finishes what is in hand and writes what was asked for; a second one aborts.
+    finishes what is in hand and writes what was asked for; one more, after a second, aborts.
     """
     as_log = _as_log(log_format)
     outputs = [str(path) for path in (vectors, save) if path is not None]
@@ -405,8 +410,14 @@ def resume(
     metrics: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+    """Go on with a run from its newest checkpoint, as if it had never stopped.
+
+    What other options change stays so when it is resumed again; --follow and --no-follow are for
+    this time only.
+    """
     as_log = _as_log(log_format)
+    if format is not None and vectors is None:
+        _refuse("--format is about --vectors, which is not given")
     if not directory.is_dir():
         _refuse(f"there is no directory {directory}")
     if not _has_checkpoint(directory):
@@ -415,19 +426,18 @@ def resume(
         start = _newest(checkpoints, workers)
         assert start is not None
         _check_options(start.model, {}, start.path)
-        run = Run.from_dict(start.run)
+        changes = {} if vectors is None else {"vectors": vectors, "format": format}
+        run = Run.from_dict(start.run, **changes)
         if broker is not None:
             run = _at_broker(run, broker)
-        if vectors is not None:
-            run = replace(run, vectors=vectors, format=format)
         if checkpoint_every is not None or checkpoint_seconds is not None:
             run = replace(
                 run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
             )
         until_end = follow is False and run.follow is True
+        checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
         if follow is not None:
             run = replace(run, follow=follow)
-        checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
         with open_reader(run, until_end=until_end) as reader:
             execute(
                 run,
@@ -467,7 +477,7 @@ def _newest(checkpoints: Checkpoints, workers: int | None) -> Checkpoint | None:
 def _at_broker(run: Run, broker: str) -> Run:
     """Return a run whose topics are at another broker."""
     if not re.fullmatch(r"[^/@?#\s]+", broker):
-        _refuse(f"--broker is HOST:PORT, several with commas between them, not {broker}")
+        _refuse("--broker is HOST:PORT, several with commas between them")
 
     def moved(name: str) -> str:
         return urlsplit(name)._replace(netloc=broker).geturl() if is_topic(name) else name

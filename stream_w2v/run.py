@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,6 +18,7 @@ from urllib.parse import unquote
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints
 from stream_w2v.connectors import open_source
+from stream_w2v.connectors.kafka_options import check_apart, is_topic
 from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.formats import format_of
 from stream_w2v.model import Word2Vec
@@ -33,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 
 _SOURCE_OPTIONS = ("follow", "field", "record_start", "dead_letters", "start")
+
+_AT_ONCE_SECONDS = 1.0
+"""Signals that come so soon after the first one are the same wish to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +81,44 @@ class Run:
         return {**asdict(self), "directory": os.getcwd()}  # noqa: PTH109
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Run:
+    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Run:
         """Build it from what :meth:`to_dict` returned, in the same directory.
+
+        Parameters
+        ----------
+        values
+            What it returned.
+        **changes
+            What is to be otherwise.
 
         Raises
         ------
         FormatError
             If it is not such a mapping: the program that wrote the checkpoint was not the command.
         ConfigError
-            If it names relative paths, and the directory is another one.
+            If it names relative paths that are not changed, and the directory is another one.
         """
         values = dict(values)
         directory = values.pop("directory", "")
         if "sources" not in values or not set(values) <= {field.name for field in fields(cls)}:
             msg = "the checkpoint does not say what was read: go on with train --checkpoint"
             raise FormatError(msg)
-        run = cls(**values)
-        paths = [*run.sources, run.vectors, run.save]
+        kept = cls(**(values | dict.fromkeys(changes)))
+        paths = [*kept.sources, kept.vectors, kept.save, kept.dead_letters]
         relative = [path for path in paths if path and _is_relative(path)]
         if relative and directory != os.getcwd():  # noqa: PTH109
             msg = f"the run named {relative[0]} in the directory {directory}: resume it from there"
             raise ConfigError(msg)
-        return run
+        return cls(**(values | changes))
 
 
 def _is_relative(path: str) -> bool:
     """Whether a path, or a URI, or an option in it, means another file in another directory."""
     kind, separator, rest = path.partition("://")
     if separator and kind.lower() != "file":
-        named = re.findall(r"(?:dead_letters=|file=|file:)([^&]*)", unquote(rest))
+        named = re.findall(r"(?:dead_letters=|file=|location=|keytab=|file:)([^&]*)", unquote(rest))
         return any(not name.startswith(("/", "topic:")) for name in named)
-    return path != "-" and not (rest if separator else path).startswith("/")
+    return path != "-" and not (rest if separator else path).startswith(("/", "topic:"))
 
 
 def open_reader(run: Run, *, until_end: bool = False) -> Source:
@@ -123,6 +136,14 @@ def open_reader(run: Run, *, until_end: bool = False) -> Source:
         if path:
             check_output(Path(path))
             check_no_source(Path(path), run.sources)
+    written = [run.vectors, run.save, run.dead_letters]
+    named = [os.path.realpath(path) for path in filter(None, written)]
+    if len(set(named)) < len(named):
+        msg = "two of --vectors, --save and --dead-letters name the same file"
+        raise ConfigError(msg)
+    for source in filter(is_topic, run.sources):
+        for output in filter(None, (run.vectors, run.save)):
+            check_apart(source, output)
     if run.vectors and not topic:
         format_of(run.vectors, run.format)
     options: dict[str, Any] = {name: getattr(run, name) for name in _SOURCE_OPTIONS}
@@ -130,11 +151,6 @@ def open_reader(run: Run, *, until_end: bool = False) -> Source:
         options |= {"follow": True, "until_end": True}
     given = {name: value for name, value in options.items() if value is not None}
     return open_source(run.sources, **given)
-
-
-def is_topic(name: str | Path) -> bool:
-    """Whether vectors are in a Kafka topic, and not in a file."""
-    return str(name).lower().startswith("kafka://")
 
 
 def read_topic(uri: str) -> KeyedVectors:
@@ -221,7 +237,7 @@ def execute(
                 progress.say(f"saving {run.save}")
             model.save(run.save)
     paths = {
-        "vectors": run.vectors,
+        "vectors": run.vectors if totals.snapshots else None,
         "save": run.save,
         "checkpoint": checkpoints and str(checkpoints.directory),
     }
@@ -249,7 +265,9 @@ def _metrics(address: str | None) -> Metrics | None:
 
 @contextlib.contextmanager
 def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
-    """Let the first SIGINT or SIGTERM stop the trainer, and a second one abort.
+    """Let the first SIGINT or SIGTERM stop the trainer, and one that comes later abort.
+
+    Not one that comes at once: ``timeout`` sends its signal to a process, then to all of its group.
 
     SIGHUP has the source look again, unless it comes from a terminal: then it stops the trainer.
 
@@ -259,11 +277,15 @@ def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
         The signals received.
     """
     received: list[signal.Signals] = []
+    aborts = math.inf
 
     def handle(number: int, _: object) -> None:
+        nonlocal aborts
         received.append(signal.Signals(number))
-        if len(received) > 1:
+        now = time.monotonic()
+        if now >= aborts:
             raise SystemExit(128 + number)
+        aborts = min(aborts, now + _AT_ONCE_SECONDS)
         trainer.stop()
 
     def reload(*_: object) -> None:

@@ -129,7 +129,13 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, vectors: KeyedVectors) -> None:
-        """Take one immutable snapshot."""
+        """Take one immutable snapshot.
+
+        Raises
+        ------
+        StorageError
+            If that is not possible now. It may be later: the next snapshot is offered all the same.
+        """
 
     def close(self) -> None:  # noqa: B027 - a file sink holds nothing open
         """Finish. Closing twice is harmless."""

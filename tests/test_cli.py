@@ -263,7 +263,8 @@ def test_train_json_is_one_object_on_standard_output(
     assert summary.pop("kept") <= 3600
     assert summary == {
         "stopped": False, "records": 300, "words": 3600, "invalid": 0, "oversize": 0,
-        "evicted": 0, "forgotten": 0, "dead": 0, "checkpoints": 0, "longest_pause": 0.0,
+        "evicted": 0, "forgotten": 0, "dead": 0, "snapshots": 1, "checkpoints": 0,
+        "longest_pause": 0.0,
         "vocabulary": 40, "vectors": str(vectors), "save": None, "checkpoint": None,
     }  # fmt: skip
 
@@ -342,6 +343,22 @@ def test_resume_does_what_train_did(
     assert error_of(run("resume", "../state"), 2).startswith(said)
 
 
+def test_resume_writes_the_vectors_elsewhere_from_another_directory(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the run wrote them, relative to where it was, does not matter then."""
+    monkeypatch.chdir(tmp_path)
+    state = tmp_path / "state"
+    train = ("train", files.corpus, *SMALL, "--vectors", "v.bin", "--checkpoint", state, "-q")
+    assert run(*train).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert error_of(run("resume", state), 2).startswith("the run named v.bin in the directory")
+    for vectors in (str(tmp_path / "other.bin"), "here.bin"):
+        assert run("resume", state, "--vectors", vectors, "-q").code == 0
+        assert len(KeyedVectors.load(vectors)) == 40
+
+
 def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_path: Path) -> None:
     """Another option, another model to start from; and a directory is made only if all is well."""
     state = tmp_path / "state"
@@ -352,6 +369,7 @@ def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_pa
         ((*train, "--window", "0"), "window must be from 1"),
         (("resume", state), f"there is no directory {state}"),
         (("resume", tmp_path), f"{tmp_path} holds no checkpoint: start with train SOURCE"),
+        (("resume", tmp_path, "--format", "tsv"), "--format is about --vectors, which is not"),
     ]:
         assert error_of(run(*arguments), 2).startswith(said)
     assert names_in(tmp_path) == []
@@ -391,15 +409,21 @@ def test_a_run_stopped_before_its_first_word_goes_on(tmp_path: Path) -> None:
     """SIGTERM is no failure, though there are no vectors to write yet."""
     reader, writer = os.pipe()
     state, vectors = tmp_path / "state", tmp_path / "v.bin"
-    train = [*PROGRAM, "train", "-", "--checkpoint", state, "--vectors", vectors, "--quiet"]
-    with subprocess.Popen(train, stdin=reader) as process:
+    train = [*PROGRAM, "train", "-", "--checkpoint", state, "--vectors", vectors, "--json"]
+    with subprocess.Popen(
+        train, stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         os.write(writer, b"only words that come once\n")
         wait_for(process, lambda: state.is_dir() and checkpoint_files(state))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0
     os.close(reader)
     os.close(writer)
     assert not vectors.exists()
+    # Nor is it said that there were.
+    assert err.endswith(f"; wrote {state}\n")
+    assert json.loads(out)["vectors"] is None
     assert load_checkpoint(state).model.records == 1
 
 
@@ -725,11 +749,24 @@ def test_a_signal_while_training_saves_what_was_learnt(
     assert signal.getsignal(number) is before
 
 
+def test_the_same_signal_twice_at_once_is_one(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As timeout sends it: to the process, then to its group."""
+    vectors = tmp_path / "v.txt"
+    interrupting(monkeypatch, "Word2Vec.learn_batch", signal.SIGTERM, signal.SIGTERM)
+    result = run("train", files.corpus, *SMALL, "--vectors", vectors)
+    assert result.code == 0
+    assert result.err.startswith("stopped by SIGTERM: 3,600 words")
+    assert len(KeyedVectors.load(vectors)) == 40
+
+
 def test_a_second_signal_aborts_and_leaves_no_file(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here it comes while the vectors are being written."""
     vectors = tmp_path / "v.txt"
+    monkeypatch.setattr("stream_w2v.run._AT_ONCE_SECONDS", 0.0)
     interrupting(monkeypatch, "Word2Vec.learn_batch", signal.SIGINT)
     monkeypatch.setattr("stream_w2v.formats._text_rows", lambda _: signal.raise_signal(2))
     with pytest.raises(SystemExit) as caught:
