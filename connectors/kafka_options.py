@@ -66,7 +66,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
         raise ConfigError(msg) from error
 
 
-def check_apart(source: str, output: str) -> None:
+def check_apart(source: str, output: str, dead_letters: str | None = None) -> None:
     """Refuse an output that a source reads, or where it keeps its dead letters.
 
     Parameters
@@ -75,6 +75,8 @@ def check_apart(source: str, output: str) -> None:
         The URI of topics.
     output
         The URI of a topic, or the path of a file.
+    dead_letters
+        Where those go if the source's URI does not say it.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def check_apart(source: str, output: str) -> None:
         If it is the same topic, at whichever brokers, or the same file.
     """
     _, topics, options = parse_uri(source)
-    letters = options.get("dead_letters", "")
+    letters = options.get("dead_letters", dead_letters or "")
     if is_topic(output):
         pattern = compiled(options["pattern"]) if "pattern" in options else None
         for topic in parse_uri(output)[1]:

@@ -412,7 +412,7 @@ def resume(
 ) -> None:
     """Go on with a run from its newest checkpoint, as if it had never stopped.
 
-    What other options change stays so when it is resumed again; --follow and --no-follow are for
+    What the options change stays so when it is resumed again, but for --no-follow, which is for
     this time only.
     """
     as_log = _as_log(log_format)
@@ -434,10 +434,12 @@ def resume(
             run = replace(
                 run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
             )
-        until_end = follow is False and run.follow is True
+        if follow:
+            run = replace(run, follow=True)
         checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
-        if follow is not None:
-            run = replace(run, follow=follow)
+        until_end = follow is False and run.follow is True
+        if follow is False:
+            run = replace(run, follow=False)
         with open_reader(run, until_end=until_end) as reader:
             execute(
                 run,

@@ -143,7 +143,7 @@ def open_reader(run: Run, *, until_end: bool = False) -> Source:
         raise ConfigError(msg)
     for source in filter(is_topic, run.sources):
         for output in filter(None, (run.vectors, run.save)):
-            check_apart(source, output)
+            check_apart(source, output, run.dead_letters)
     if run.vectors and not topic:
         format_of(run.vectors, run.format)
     options: dict[str, Any] = {name: getattr(run, name) for name in _SOURCE_OPTIONS}

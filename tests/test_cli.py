@@ -343,6 +343,26 @@ def test_resume_does_what_train_did(
     assert error_of(run("resume", "../state"), 2).startswith(said)
 
 
+def test_to_follow_is_kept_and_to_stop_at_the_end_is_for_one_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was followed once goes on as such: its positions say more than where a file ends."""
+    corpus, state = tmp_path / "c.txt", tmp_path / "state"
+    corpus.write_text(text(1))
+    assert run("train", corpus, *SMALL, "--checkpoint", state, "-q").code == 0
+    for number, (option, follow) in enumerate(
+        [("--no-follow", None), ("--follow", True), ("--no-follow", True)], 2
+    ):
+        with corpus.open("a") as file:
+            file.write(text(number))
+        with monkeypatch.context() as patched:
+            if option == "--follow":
+                interrupting(patched, "Word2Vec.learn_batch", signal.SIGTERM)
+            assert run("resume", state, option, "-q").code == 0
+        assert load_checkpoint(state).run["follow"] is follow
+    assert load_checkpoint(state).model.records == 1200
+
+
 def test_resume_writes_the_vectors_elsewhere_from_another_directory(
     run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

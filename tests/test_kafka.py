@@ -356,9 +356,11 @@ def test_messages_deleted_unread_are_an_error_or_skipped_with_a_warning(cluster,
     lost = f"offsets 2 to 5 of {part} were deleted before they were read"
     with pytest.raises(SourceError, match=lost):
         read_all(cluster.uri(topic), positions)
-    assert caplog.records == []
+    assert part not in caplog.text
     assert read_all(cluster.uri(topic, lost="earliest"), positions)[0] == ["6", "7", "8", "9"]
-    assert [record.getMessage() for record in caplog.records] == [f"{lost}; going on with offset 6"]
+    # A broker that answers late is another warning.
+    said = [record.getMessage() for record in caplog.records if part in record.getMessage()]
+    assert said == [f"{lost}; going on with offset 6"]
     # From the beginning means what there is.
     assert read_all(cluster.uri(topic))[0] == ["6", "7", "8", "9"]
 

@@ -73,6 +73,10 @@ def test_what_is_written_is_not_read_and_no_dead_letters_are_in_it(source, outpu
     """Each vector would be a message to learn."""
     with pytest.raises(ConfigError, match=said):
         check_apart(source, output)
+    place, separator, letters = source.partition("?dead_letters=")
+    if separator:
+        with pytest.raises(ConfigError, match=said):
+            check_apart(place, output, letters)
 
 
 def test_what_is_written_may_be_elsewhere():
