@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from stream_w2v.connectors.dead_letters import DeadLetter, DeadLettersFile
 from stream_w2v.connectors.follow import FollowSource
+from stream_w2v.connectors.followed import TAIL_BYTES, Mark
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN, Input
 from stream_w2v.connectors.lines import BOM, Cutter, DeadLine, Piece, join
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
@@ -67,7 +68,8 @@ class FileSource(Source):
     -----
     The positions map the path of each file, from the root and without links, to ``next``, the
     offset of the next record in its decompressed content, ``finished``, whether it has been read
-    to its end, and ``dead``, how many records were not learnt, by reason. A record is a line with
+    to its end, ``tail``, what tells the bytes before the next record from others, and ``dead``, how
+    many records were not learnt, by reason. A record is a line with
     its line break; the last one needs none, and a UTF-8 byte order mark at the start belongs to no
     record. Standard input and pipes that go on from a position pass over that many bytes, because
     they are expected to begin anew. A compressed file that was finished is not looked at again; a
@@ -231,11 +233,14 @@ class FileSource(Source):
 
     def _open_file(self, path: str) -> _Lines:
         place = self._positions.get(_real(path), {"next": 0, "finished": False})
-        source = Input(path, place["next"], finished=place["finished"])
-        return _Lines(source, place, self._max_record_bytes, self._cutter)
+        return _Lines(path, place, self._max_record_bytes, self._cutter)
 
     def _place(self, file: _Lines, *, finished: bool) -> None:
-        place: dict[str, Any] = {"next": file.position, "finished": finished}
+        place: dict[str, Any] = {
+            "next": file.position,
+            "finished": finished,
+            "tail": list(file.tail),
+        }
         if file.skipping:
             place["skipping"] = True
         if file.dead:
@@ -247,21 +252,37 @@ class _Lines:
     """The records of one input, from a position on."""
 
     def __init__(
-        self, source: Input, place: Mapping[str, Any], limit: int, cutter: Cutter | None
+        self, path: str, place: Mapping[str, Any], limit: int, cutter: Cutter | None
     ) -> None:
-        self.input = source
-        self.path = source.path
-        self.name = "stdin" if source.path == STDIN else Path(source.path).name
+        self.path = path
+        self.name = "stdin" if path == STDIN else Path(path).name
         self.position: int = place["next"]
+        self.tail = Mark(*place.get("tail", Mark.of(b"")))  # of what is before the position
         self.skipping: bool = place.get("skipping", False)
         self.dead = Counter[str](place.get("dead", {}))
+        self._finished: bool = place["finished"]
+        self.input = Input(path, self.position - self.tail.length, finished=self._finished)
         self._limit = limit
         self._cutter = cutter
+        self._learnt: bytes | None = None  # the last bytes before the position, once they are read
         self._begun = b""  # the start of a record whose end has not been read
 
     def read(self, size: int) -> tuple[Piece, list[DeadLetter]]:
         # At least as much again as there is: a long line is not copied more than twice.
         data = self._begun + self.input.read(max(size, len(self._begun)))
+        if self._learnt is None:
+            known, data = data[: self.tail.length], data[self.tail.length :]
+            if len(known) < self.tail.length and not self.input.ended:
+                self._begun = known
+                return (b"", np.empty(0, np.int64)), []
+            # A compressed file that was finished is not read again.
+            if Mark.of(known) != self.tail and not (self._finished and self.input.ended):
+                msg = (
+                    f"{self.path} was replaced: what was read of it, up to byte {self.position}, "
+                    "is not what it holds now"
+                )
+                raise SourceError(msg)
+            self._learnt = known
         if self.position == 0 and data.startswith(BOM):
             data = data[len(BOM) :]
             self.position = len(BOM)
@@ -281,7 +302,10 @@ class _Lines:
         ]
         self.dead.update(letter.reason for letter in letters)
         self._begun = data[done:]
-        self.position += done
+        if done:
+            self.position += done
+            self._learnt = (self._learnt + data[max(0, done - TAIL_BYTES) : done])[-TAIL_BYTES:]
+            self.tail = Mark.of(self._learnt)
         return piece, letters
 
 
