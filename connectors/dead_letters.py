@@ -6,6 +6,7 @@ import json
 import os
 from base64 import b64encode
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from stream_w2v.storage import StrPath, storage_error
@@ -44,7 +45,11 @@ class DeadLettersFile:
 
     def __init__(self, path: StrPath) -> None:
         self._path = path
-        self.write([])
+        try:
+            torn = self._is_torn()
+        except OSError as error:
+            raise storage_error(path, error) from error
+        self._write("\n" if torn else "")
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Append some."""
@@ -59,9 +64,21 @@ class DeadLettersFile:
             )
             for letter in letters
         ]
+        self._write("".join(f"{line}\n" for line in lines))
+
+    def _is_torn(self) -> bool:
+        """Whether somebody was killed inside the last line."""
+        path = Path(self._path)
+        if not path.is_file() or path.stat().st_size == 0:
+            return False
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
+
+    def _write(self, text: str) -> None:
         try:
             with open(self._path, "a", encoding="utf-8") as file:  # noqa: PTH123 - may be a str
-                file.writelines(f"{line}\n" for line in lines)
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -7,8 +7,8 @@ import os
 import stat
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,9 +16,11 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_w2v.connectors.dead_letters import DeadLetter, DeadLettersFile
 from stream_w2v.connectors.follow import FollowSource
+from stream_w2v.connectors.followed import TAIL_BYTES, Mark
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN, Input
-from stream_w2v.connectors.lines import BOM, Piece, join
+from stream_w2v.connectors.lines import BOM, Cutter, DeadLine, Piece, join
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
 
@@ -44,7 +46,12 @@ class FileSource(Source):
     max_record_bytes
         Longest record; a longer line becomes several records, each cut after the last ASCII
         white space that fits, or else between two characters. Where depends on nothing but the
-        line, so neither ``batch_bytes`` nor a restart changes it.
+        line, so neither ``batch_bytes`` nor a restart changes it. With ``field`` or
+        ``record_start`` a longer record is not learnt instead.
+    field, record_start
+        What a record is, if not a line: see :class:`~stream_w2v.connectors.lines.Cutter`.
+    dead_letters
+        Path of a file to keep records in that are not learnt, beside counting them: JSON lines.
 
     Raises
     ------
@@ -60,11 +67,13 @@ class FileSource(Source):
     Notes
     -----
     The positions map the path of each file, from the root and without links, to ``next``, the
-    offset of the next record in its decompressed content, and ``finished``, whether it has been
-    read to its end. A record is a line with its line break; the last one needs none, and a UTF-8
-    byte order mark at the start belongs to no record. Standard input and pipes that go on from a
-    position pass over that many bytes, because they are expected to begin anew. A compressed file
-    that was finished is not looked at again; a plain one is read on if it has grown.
+    offset of the next record in its decompressed content, ``finished``, whether it has been read
+    to its end, ``tail``, what tells the bytes before the next record from others, and ``dead``, how
+    many records were not learnt, by reason. A record is a line with
+    its line break; the last one needs none, and a UTF-8 byte order mark at the start belongs to no
+    record. Standard input and pipes that go on from a position pass over that many bytes, because
+    they are expected to begin anew. A compressed file that was finished is not looked at again; a
+    plain one is read on if it has grown.
     """
 
     def __init__(
@@ -73,6 +82,9 @@ class FileSource(Source):
         *,
         batch_bytes: int = 1 << 17,
         max_record_bytes: int = 1 << 20,
+        field: str | None = None,
+        record_start: str | None = None,
+        dead_letters: str | os.PathLike[str] | None = None,
     ) -> None:
         # Room for any character, so that a cut between two of them always exists.
         for name, value, low in (
@@ -85,6 +97,10 @@ class FileSource(Source):
         self._sizes = _expand([paths] if isinstance(paths, str | os.PathLike) else paths)
         self._batch_bytes = batch_bytes
         self._max_record_bytes = max_record_bytes
+        self._cutter = None
+        if field is not None or record_start is not None:
+            self._cutter = Cutter(max_record_bytes, field, record_start)
+        self._letters = None if dead_letters is None else DeadLettersFile(dead_letters)
         self._todo = deque(self._sizes)  # the first one stays until it is finished
         self._positions: dict[str, Any] = {}
         self._file: _Lines | None = None
@@ -93,7 +109,15 @@ class FileSource(Source):
         self._lock = threading.Lock()
 
     @classmethod
-    def from_uris(cls, uris: Sequence[str], /, *, follow: bool = False, **options: Any) -> Source:
+    def from_uris(
+        cls,
+        uris: Sequence[str],
+        /,
+        *,
+        follow: bool = False,
+        until_end: bool = False,
+        **options: Any,
+    ) -> Source:
         """Make the source for paths, globs, ``-`` and ``file://`` URIs.
 
         Parameters
@@ -103,6 +127,8 @@ class FileSource(Source):
         follow
             Whether to wait for more at the end, and for files that are not there yet, with a
             :class:`~stream_w2v.connectors.follow.FollowSource`.
+        until_end
+            Whether to end, though files are followed, when what is there is read.
         **options
             The other parameters of either.
         """
@@ -110,10 +136,18 @@ class FileSource(Source):
         paths = [
             unquote(uri[len(prefix) :]) if uri.lower().startswith(prefix) else uri for uri in uris
         ]
-        return FollowSource(paths, **options) if follow else cls(paths, **options)
+        if follow:
+            return FollowSource(paths, follow=not until_end, **options)
+        if "start" in options:
+            msg = "start is about files that are followed: leave it out, or add --follow"
+            raise ConfigError(msg)
+        return cls(paths, **options)
 
     def seek(self, positions: Positions) -> None:
         """Go on from these positions, as a batch reported them. Call before iterating."""
+        if any(isinstance(at, Mapping) and "inode" in at for at in positions.values()):
+            msg = "these files were followed: go on with --follow, or with resume --no-follow"
+            raise SourceError(msg)
         self._positions = dict(positions)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -181,7 +215,9 @@ class FileSource(Source):
                 while self._todo and not self._closed:
                     file = self._file = self._file or self._open_file(self._todo[0])
                     if not file.input.ended:
-                        piece = file.read(self._batch_bytes)
+                        piece, letters = file.read(self._batch_bytes)
+                        if letters and self._letters is not None:
+                            self._letters.write(letters)
                         self._place(file, finished=False)
                         return piece
                     self._place(file, finished=True)
@@ -197,35 +233,80 @@ class FileSource(Source):
 
     def _open_file(self, path: str) -> _Lines:
         place = self._positions.get(_real(path), {"next": 0, "finished": False})
-        source = Input(path, place["next"], finished=place["finished"])
-        return _Lines(source, place["next"], self._max_record_bytes)
+        return _Lines(path, place, self._max_record_bytes, self._cutter)
 
     def _place(self, file: _Lines, *, finished: bool) -> None:
-        self._positions[_real(file.path)] = {"next": file.position, "finished": finished}
+        place: dict[str, Any] = {
+            "next": file.position,
+            "finished": finished,
+            "tail": list(file.tail),
+        }
+        if file.skipping:
+            place["skipping"] = True
+        if file.dead:
+            place["dead"] = dict(file.dead)
+        self._positions[_real(file.path)] = place
 
 
 class _Lines:
     """The records of one input, from a position on."""
 
-    def __init__(self, source: Input, position: int, max_record_bytes: int) -> None:
-        self.input = source
-        self.path = source.path
-        self.name = "stdin" if source.path == STDIN else Path(source.path).name
-        self.position = position
-        self._limit = max_record_bytes
+    def __init__(
+        self, path: str, place: Mapping[str, Any], limit: int, cutter: Cutter | None
+    ) -> None:
+        self.path = path
+        self.name = "stdin" if path == STDIN else Path(path).name
+        self.position: int = place["next"]
+        self.tail = Mark(*place.get("tail", Mark.of(b"")))  # of what is before the position
+        self.skipping: bool = place.get("skipping", False)
+        self.dead = Counter[str](place.get("dead", {}))
+        self._finished: bool = place["finished"]
+        self.input = Input(path, self.position - self.tail.length, finished=self._finished)
+        self._limit = limit
+        self._cutter = cutter
+        self._learnt: bytes | None = None  # the last bytes before the position, once they are read
         self._begun = b""  # the start of a record whose end has not been read
 
-    def read(self, size: int) -> Piece:
+    def read(self, size: int) -> tuple[Piece, list[DeadLetter]]:
         # At least as much again as there is: a long line is not copied more than twice.
         data = self._begun + self.input.read(max(size, len(self._begun)))
+        if self._learnt is None:
+            known, data = data[: self.tail.length], data[self.tail.length :]
+            if len(known) < self.tail.length and not self.input.ended:
+                self._begun = known
+                return (b"", np.empty(0, np.int64)), []
+            # A compressed file that was finished is not read again.
+            if Mark.of(known) != self.tail and not (self._finished and self.input.ended):
+                msg = (
+                    f"{self.path} was replaced: what was read of it, up to byte {self.position}, "
+                    "is not what it holds now"
+                )
+                raise SourceError(msg)
+            self._learnt = known
         if self.position == 0 and data.startswith(BOM):
             data = data[len(BOM) :]
             self.position = len(BOM)
-        ends = record_ends(data, self._limit, ended=self.input.ended)
-        whole = int(ends[-1]) if len(ends) else 0
-        self._begun = data[whole:]
-        self.position += whole
-        return memoryview(data)[:whole], ends
+        ended = self.input.ended
+        if self._cutter is None:
+            ends = record_ends(data, self._limit, ended=ended)
+            done = int(ends[-1]) if len(ends) else 0
+            piece: Piece = (memoryview(data)[:done], ends)
+            dead: list[DeadLine] = []
+        else:
+            cut = self._cutter.cut(data, ended=ended, skipping=self.skipping)
+            done, self.skipping, dead = cut.size, cut.skipping, cut.dead
+            piece = cut.data, cut.ends
+        letters = [
+            DeadLetter(self.path, self.position + line.start, line.reason, line.value)
+            for line in dead
+        ]
+        self.dead.update(letter.reason for letter in letters)
+        self._begun = data[done:]
+        if done:
+            self.position += done
+            self._learnt = (self._learnt + data[max(0, done - TAIL_BYTES) : done])[-TAIL_BYTES:]
+            self.tail = Mark.of(self._learnt)
+        return piece, letters
 
 
 def record_ends(data: bytes, limit: int, *, ended: bool) -> NDArray[np.int64]:

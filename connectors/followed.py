@@ -160,6 +160,11 @@ class Followed:
         return self._file is not None or self._compressed is not None
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it is to be opened."""
+        return not (self.is_open or self.finished or self.lost_since is not None)
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is held open and not compressed."""
         return self._file is not None
@@ -198,11 +203,17 @@ class Followed:
         self.seen = seen
         self._changed()
 
+    def has_other_size(self) -> bool:
+        """Whether it, held open, has another size than it was seen to have."""
+        assert self._file is not None
+        # Half of what asking for its status costs. Nobody reads from where this leaves it.
+        return os.lseek(self._file, 0, os.SEEK_END) != self.seen.size
+
     def look(self, now: float) -> bool:
         """Look how large it is by now, wherever it is; return whether it still has a name."""
         assert self._file is not None
         status = os.fstat(self._file)
-        self.see(self.seen._replace(size=status.st_size), now)
+        self.see(self.seen._replace(size=status.st_size, changed=status.st_mtime_ns), now)
         self._mark_head()
         return status.st_nlink > 0
 
@@ -230,11 +241,7 @@ class Followed:
         return (
             data.startswith(self.rest)
             and os.pread(self._file, len(learnt), self.next - len(learnt)) == learnt
-            # If little has been read, what was seen at the beginning says more.
-            and (
-                len(learnt) == TAIL_BYTES
-                or Mark.of(os.pread(self._file, self._head.length, 0)) == self._head
-            )
+            and Mark.of(os.pread(self._file, self._head.length, 0)) == self._head
         )
 
     # Reading.
@@ -384,9 +391,13 @@ class Followed:
         self._file = self._compressed = None
 
     def _mark_head(self) -> None:
+        """Take more of the beginning for what tells this file from others, once there is more."""
         if self._file is not None and self._head.length < min(HEAD_BYTES, self.seen.size):
-            self._head = Mark.of(os.pread(self._file, HEAD_BYTES, 0))
-            self._changed()
+            head = os.pread(self._file, HEAD_BYTES, 0)
+            # Unless it is another beginning by now.
+            if Mark.of(head[: self._head.length]) == self._head:
+                self._head = Mark.of(head)
+                self._changed()
 
 
 def content(path: str, start: int, length: int) -> bytes | None:

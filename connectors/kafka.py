@@ -31,7 +31,7 @@ from stream_w2v.connectors.kafka_client import (
     RefusedError,
     SilentError,
 )
-from stream_w2v.connectors.kafka_options import parse_uri, reveal_secrets
+from stream_w2v.connectors.kafka_options import compiled, parse_uri, reveal_secrets
 from stream_w2v.connectors.messages import Messages, UnreadableError
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
@@ -41,6 +41,9 @@ _LOOK_SECONDS = 3.0
 
 _GONE_SECONDS = 30.0
 """How long a partition may be missing before it counts as deleted."""
+
+_BEGUN = "kafka://"
+"""What positions name while no topic matches the pattern: all that appears from then on is new."""
 
 _CLIENTS = {
     "kafka-python": ("kafka_python", "kafka"),
@@ -107,6 +110,7 @@ class KafkaSource(Source):
     The positions map ``kafka://topic/partition`` to ``next``, the offset of the next message, and
     ``dead``, how many messages before it were not learnt, by reason: they have no value, are too
     long, no UTF-8, no JSON, or have no text in their field. Brokers' addresses are not part of it.
+    While no topic matches the pattern, ``kafka://`` says that the source has begun.
 
     A topic that was deleted and made anew is noticed if it ends before the position, and not if it
     has grown beyond it.
@@ -131,7 +135,7 @@ class KafkaSource(Source):
     ) -> None:
         servers = [bootstrap_servers] if isinstance(bootstrap_servers, str) else bootstrap_servers
         self._topics = [topics] if isinstance(topics, str) else list(topics)
-        self._pattern = None if pattern is None else _compiled(pattern)
+        self._pattern = None if pattern is None else compiled(pattern)
         if not self._topics and self._pattern is None:
             msg = "no topic was named: give kafka://host:port/topic, or ?pattern="
             raise ConfigError(msg)
@@ -143,6 +147,9 @@ class KafkaSource(Source):
             if value not in choices:
                 msg = f"{name} must be one of {', '.join(choices)}, not {value}"
                 raise ConfigError(msg)
+        if field == "":
+            msg = "field must name where the text is, or be left out"
+            raise ConfigError(msg)
         self._start = _start_time(start)
         self._follow = follow
         self._lost = lost
@@ -153,7 +160,7 @@ class KafkaSource(Source):
         self._others: dict[str, Any] = {}  # positions of what is not read now
         self._dead: dict[Part, Counter[str]] = {}
         self._ends: dict[Part, int] = {}
-        self._begun = False
+        self._begun = self._went_on = False
         self._silent_since: float | None = None
         self._missed_since: float | None = None
         self._failed = False
@@ -198,8 +205,11 @@ class KafkaSource(Source):
 
     def seek(self, positions: Positions) -> None:
         """Go on from these positions, as a batch reported them. Call before iterating."""
-        self._others = {}
+        self._others, self._went_on = {}, False
         for name, place in positions.items():
+            if name == _BEGUN:
+                self._went_on = True
+                continue
             match = re.fullmatch(r"kafka://([^/]+)/(\d+)", name)
             if match is None or not self._reads(match[1]):
                 self._others[name] = place
@@ -245,6 +255,14 @@ class KafkaSource(Source):
         if silent_since is not None:
             return f"no broker for {time.monotonic() - silent_since:.0f} s"
         return "" if self._lag is None else f"lag {self._lag:,}"
+
+    def lag(self) -> int | None:
+        """Return how many messages there still are to read, as of the last look."""
+        return self._lag
+
+    def reload(self) -> None:
+        """Look for new topics and partitions with the next poll."""
+        self._look_due = 0.0
 
     def close(self) -> None:
         """Stop iterating, in whatever thread that happens, and hang up."""
@@ -340,10 +358,11 @@ class KafkaSource(Source):
         """Return where to begin in partitions that have not been read."""
         # What appears while (or since) others are read is new altogether, unless it was named anew.
         known = {part.topic for part in self._offsets}
+        later = self._went_on or bool(known)
         late = {
             part
             for part in new
-            if self._begun or part.topic in known or (known and part.topic not in self._topics)
+            if self._begun or part.topic in known or (later and part.topic not in self._topics)
         }
         return self._client.first_offsets(late) | self._start_offsets(new - late)
 
@@ -366,6 +385,8 @@ class KafkaSource(Source):
     def _fetch(self) -> list[Fetched]:
         """Wait for messages for no longer than the poll interval; commit and look if it is time."""
         try:
+            if time.monotonic() >= self._look_due:
+                self._look()
             if self._failed:
                 # Whatever the client has fetched and not handed over is fetched again.
                 if self._lost_error is not None:
@@ -373,8 +394,6 @@ class KafkaSource(Source):
                 self._client.assign(self._offsets)
                 self._failed, self._lost_error = False, None
             self._commit()
-            if time.monotonic() >= self._look_due:
-                self._look()
             return self._client.poll(POLL_SECONDS)
         except SilentError as error:
             self._failed = True
@@ -416,6 +435,7 @@ class KafkaSource(Source):
         for part in gone:
             self._others[str(part)] = places[str(part)]
             del self._offsets[part]
+            self._ends.pop(part, None)
         self._missed_since = None
         self._failed = True
 
@@ -491,10 +511,11 @@ class KafkaSource(Source):
         return True
 
     def _positions(self) -> dict[str, Any]:
-        return self._others | {
+        places = {
             str(part): {"next": at, "dead": dict(self._dead.get(part, {}))}
             for part, at in sorted(self._offsets.items())
         }
+        return self._others | (places or {_BEGUN: {"begun": True}})
 
     def _commit(self) -> None:
         """Tell the group what is durable. Nothing depends on it."""
@@ -510,14 +531,6 @@ class KafkaSource(Source):
             self._client.commit(offsets)
         except (SilentError, RefusedError) as error:
             _log.warning("the group %s was not told how far this is: %s", self._group, error)
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        msg = f"pattern is no regular expression: {error}"
-        raise ConfigError(msg) from error
 
 
 def _positive(name: str, value: int | str) -> int:
@@ -536,10 +549,19 @@ def _start_time(start: str | int) -> str | int:
     if start in ("earliest", "latest"):
         return start
     try:
-        if str(start).isdecimal():
-            return int(start)
-        moment = datetime.fromisoformat(str(start))
-    except ValueError as error:
-        msg = f"start must be earliest, latest or a time such as 2026-11-21T10:00, not {start}"
-        raise ConfigError(msg) from error
+        milliseconds = int(start) if str(start).isdecimal() else _milliseconds(str(start))
+    except ValueError:
+        milliseconds = -1
+    # Kafka's times have 64 bits.
+    if not 0 <= milliseconds < 1 << 63:
+        msg = (
+            "start must be earliest, latest or a time since 1970 such as 2026-11-21T10:00, "
+            f"not {start}"
+        )
+        raise ConfigError(msg)
+    return milliseconds
+
+
+def _milliseconds(text: str) -> int:
+    moment = datetime.fromisoformat(text)
     return int(1000 * (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

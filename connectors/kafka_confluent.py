@@ -27,6 +27,7 @@ _log = logging.getLogger("confluent_kafka")
 _log.addHandler(logging.NullHandler())
 _ANSWER_SECONDS = 3.0
 _FIRST_ANSWER_SECONDS = 10.0
+_SOON = {"reconnect.backoff.max.ms": 2000}
 
 _NAMES = {
     "sasl_plain_username": "sasl.username",
@@ -113,7 +114,7 @@ class Client:
         self._letters: _LettersTopic | None = None
         self._error: KafkaError | None = None
         made = {
-            "reconnect.backoff.max.ms": 2000,
+            **_SOON,
             **self._options,
             # It insists on a group, which hears nothing unless there is a commit.
             "group.id": group or "stream-w2v",
@@ -220,7 +221,7 @@ class Client:
 
     def producer(self, topic: str) -> Letters:
         """Make what writes dead letters to a topic."""
-        options = {"message.timeout.ms": 3000, **self._options, "acks": "all"}
+        options = {"message.timeout.ms": 3000, **_SOON, **self._options, "acks": "all"}
         self._letters = _LettersTopic(topic, _made(Producer, options))
         return self._letters
 

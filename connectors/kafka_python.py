@@ -16,6 +16,7 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     RetriableError,
 )
+from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
 from stream_w2v.connectors.dead_letters import DeadLetter
@@ -36,6 +37,13 @@ _MANY = 5000
 
 _ANSWER_MS = 3000
 """How long an answer may take, before the broker counts as silent."""
+
+_SOON = {
+    "request_timeout_ms": 10_000,
+    "bootstrap_timeout_ms": 10_000,
+    "reconnect_backoff_max_ms": 2000,
+}
+"""When a client gives up waiting for a broker, and tries again, unless options say otherwise."""
 
 _OURS = {
     "bootstrap_servers", "group_id", "isolation_level", "auto_offset_reset", "enable_auto_commit",
@@ -89,7 +97,10 @@ def shared(options: Mapping[str, Any], kind: Any) -> dict[str, Any]:
 
 
 def made(kind: Any, **options: Any) -> Any:
-    """Make a client; one that cannot be made is closed, else its thread would try for ever."""
+    """Make a client that does not wait for long.
+
+    One that cannot be made is closed, else its thread would try for ever.
+    """
     begun = []
 
     def begin(**given: Any) -> Any:
@@ -97,11 +108,21 @@ def made(kind: Any, **options: Any) -> Any:
         return begun[0]
 
     try:
-        return kind(**options, kafka_client=begin)
+        return kind(**{**_SOON, **options}, kafka_client=begin)
     except BaseException:
         for one in begun:
             one.close()
         raise
+
+
+def hang_up(producer: KafkaProducer) -> None:
+    """Close a producer at once.
+
+    Its own way to close waits for what it still tries to send, and leaves its thread if in vain.
+    """
+    producer._sender.force_close()
+    with suppress(KafkaError):
+        producer.close(timeout=1)
 
 
 def _typed(name: str, value: Any, example: Any) -> Any:
@@ -155,9 +176,6 @@ class Client:
                 **{
                     # What is new about topics and partitions, soon enough for people.
                     "metadata_max_age_ms": 5000,
-                    "request_timeout_ms": 10_000,
-                    "bootstrap_timeout_ms": 10_000,
-                    "reconnect_backoff_max_ms": 2000,
                     **self._options,
                 },
                 bootstrap_servers=servers,
@@ -285,15 +303,21 @@ class _LettersTopic:
     def __init__(self, topic: str, producer: KafkaProducer) -> None:
         self._topic = topic
         self._producer = producer
+        self._sent: dict[DeadLetter, Future] = {}
 
     def write(self, letters: Sequence[DeadLetter]) -> None:
         """Send some, and wait until the brokers have them."""
+        # The client goes on trying to send what it could not when these were to be written before.
+        self._sent = {one: sent for one, sent in self._sent.items() if not sent.failed()}
         with _translating():
-            sent = [self._producer.send(self._topic, **letter_record(letter)) for letter in letters]
+            for letter in letters:
+                if letter not in self._sent:
+                    record = letter_record(letter)
+                    self._sent[letter] = self._producer.send(self._topic, **record)
             self._producer.flush(timeout=_ANSWER_MS / 1000)
-            for one in sent:
-                one.get(0)
+            for letter in letters:
+                self._sent[letter].get(0)
+        self._sent = {}
 
     def close(self) -> None:
-        with suppress(KafkaError):
-            self._producer.close(timeout=1)
+        hang_up(self._producer)

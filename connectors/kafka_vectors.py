@@ -14,7 +14,8 @@ A value is a header of 16 bytes and then ``vector_size`` float32, all little-end
           16   float32   the vector
 
 A mark has an empty key, which no word has, and as its value a JSON object: ``snapshot`` (a number
-that rises), ``words``, ``changed``, ``removed``, ``vector_size``, ``partitions``.
+that rises), ``words`` (how many there are then, in all partitions), ``changed``, ``removed``,
+``vector_size``, ``partitions``.
 """
 
 from __future__ import annotations
@@ -22,18 +23,24 @@ from __future__ import annotations
 import json
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import islice
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    ProducerFencedError,
+)
 from numpy.typing import NDArray
 
 from stream_w2v.connectors.kafka_options import parse_uri, reveal_secrets
-from stream_w2v.connectors.kafka_python import made, options_of, shared
+from stream_w2v.connectors.kafka_python import hang_up, made, options_of, shared
 from stream_w2v.errors import (
     ConfigError,
     EmptyVocabularyError,
@@ -41,6 +48,7 @@ from stream_w2v.errors import (
     SourceError,
     SourceNotFoundError,
     StorageError,
+    StreamW2VError,
 )
 from stream_w2v.stream import Sink
 from stream_w2v.vectors import KeyedVectors
@@ -50,7 +58,10 @@ _MAGIC = b"SW2V"
 _VERSION = 1
 _START = _MAGIC + _VERSION.to_bytes(2, "little")
 _MARK = b""
+_AT_ONCE = 10_000
+_SUPERSEDED = "another sink has begun to write to it"
 _TRANSACTION_MS = 600_000
+_REQUEST_MS = 10_000
 _POLL_MS = 100
 _SILENCE_SECONDS = 30.0
 
@@ -91,27 +102,14 @@ class KafkaVectorSink(Sink):
         self._topic = topic
         self._servers = bootstrap_servers
         self._options = options_of(reveal_secrets(options))
-        self._known: dict[bytes, int] | None = None
+        self._patience_ms = 2 * self._options.get("request_timeout_ms", _REQUEST_MS)
+        self._known: dict[bytes, int] = {}
         self._snapshots = self._partitions = 0
+        self._superseded = False
         # What is wrong is said now, not after hours of training.
         with _explaining(topic):
             _check_compacted(topic, bootstrap_servers, self._options)
-            self._producer = made(
-                KafkaProducer,
-                **shared(self._options, KafkaProducer),
-                bootstrap_servers=bootstrap_servers,
-                transactional_id=f"stream-w2v-{topic}",
-                transaction_timeout_ms=_TRANSACTION_MS,
-                compression_type="lz4",
-                batch_size=1 << 18,
-                linger_ms=20,
-            )
-            try:
-                self._producer.init_transactions()
-                self._known = self._held()
-            except BaseException:
-                self.close()
-                raise
+            self._producer: KafkaProducer | None = self._begun()
 
     @classmethod
     def from_uri(cls, uri: str) -> Self:
@@ -125,78 +123,121 @@ class KafkaVectorSink(Sink):
         Raises
         ------
         StorageError
-            If that fails, after some minutes without a broker; readers see the snapshot before.
+            If that fails, which takes half a minute at most without a broker; readers see the
+            snapshot before, and the next call begins anew. Or if another sink has begun to write
+            to the topic, from then on.
         """
         try:
-            known = self._held() if self._known is None else self._known
-            # Until it is written nobody knows what the topic holds.
-            self._known = None
-            self._known = self._write(vectors, known)
-        except KafkaError as error:
-            msg = f"cannot write to the topic {self._topic}: {error}; readers see the last snapshot"
+            if self._superseded:
+                raise ProducerFencedError(_SUPERSEDED)
+            with ExitStack() as failing:
+                # What it has in hand is never committed then, and it could not begin again.
+                failing.callback(self.close)
+                if self._producer is None:
+                    self._producer = self._begun()
+                self._write(self._producer, vectors)
+                failing.pop_all()
+        except (KafkaError, StreamW2VError) as error:
+            self._superseded = isinstance(error, ProducerFencedError)
+            why = _SUPERSEDED if self._superseded else error
+            msg = f"cannot write to the topic {self._topic}: {why}; readers see the last snapshot"
             raise StorageError(msg) from error
 
     def close(self) -> None:
         """Hang up."""
-        with suppress(KafkaError):
-            self._producer.close(timeout=5)
+        if self._producer is not None:
+            hang_up(self._producer)
+            self._producer = None
+
+    def _begun(self) -> KafkaProducer:
+        """Take the topic over from whoever wrote to it, and find out what it holds."""
+        producer = made(
+            KafkaProducer,
+            **shared(self._options, KafkaProducer),
+            bootstrap_servers=self._servers,
+            transactional_id=f"stream-w2v-{self._topic}",
+            transaction_timeout_ms=_TRANSACTION_MS,
+            delivery_timeout_ms=self._patience_ms,
+            max_block_ms=self._patience_ms,
+            compression_type="lz4",
+            batch_size=1 << 18,
+            linger_ms=20,
+        )
+        try:
+            producer.init_transactions()
+            self._known = self._held()
+        except BaseException:
+            hang_up(producer)
+            raise
+        return producer
 
     def _held(self) -> dict[bytes, int]:
         """Return a fingerprint of what the topic holds for each word."""
         held = _read(self._topic, self._servers, self._options)
         self._snapshots, self._partitions = held.snapshot, held.partitions
-        partitions = len(self._producer.partitions_for(self._topic))
         sizes = {len(value) for value in held.values.values()}
-        if len(sizes) != 1 or held.partitions != partitions:
-            # All are written anew: vectors of several sizes, or words that belong elsewhere now.
+        if len(sizes) != 1:
+            # All are written anew.
             return dict.fromkeys(held.values, 0)
         matrix = np.frombuffer(b"".join(held.values.values()), dtype=np.uint8)
         matrix = matrix.reshape(len(held.values), -1)[:, _HEADER.size :]
         prints = _fingerprints(np.ascontiguousarray(matrix).view("<f4"))
         return dict(zip(held.values, prints, strict=True))
 
-    def _write(self, vectors: KeyedVectors, known: dict[bytes, int]) -> dict[bytes, int]:
+    def _write(self, producer: KafkaProducer, vectors: KeyedVectors) -> None:
         words = [word.encode() for word in vectors]
         now = dict(zip(words, _fingerprints(vectors.vectors), strict=True))
-        counts = np.zeros(len(words)) if vectors.counts is None else vectors.counts
-        size = vectors.vector_size
+        partitions = sorted(producer.partitions_for(self._topic))
+        # Where there are more partitions than before, words belong to others.
+        moved = self._known if len(partitions) != self._partitions else {}
+        known = {} if moved else self._known
         changed = [row for row, word in enumerate(words) if known.get(word) != now[word]]
-        removed = [word for word in known if word not in now]
-        partitions = sorted(self._producer.partitions_for(self._topic))
-        moved = len(partitions) != self._partitions
-        self._producer.begin_transaction()
-        try:
-            for partition in partitions if moved else ():
-                for word in known:
-                    self._producer.send(self._topic, None, key=word, partition=partition)
-            for row in changed:
-                header = _HEADER.pack(_MAGIC, _VERSION, size, float(counts[row]))
-                value = header + vectors.vectors[row].astype("<f4", copy=False).tobytes()
-                self._producer.send(self._topic, value, key=words[row])
-            for word in removed:
-                self._producer.send(self._topic, None, key=word)
-            mark = {
-                "snapshot": self._snapshots + 1,
-                "words": len(words),
-                "changed": len(changed),
-                "removed": len(removed),
-                "vector_size": size,
-                "partitions": len(partitions),
-            }
-            for partition in partitions:
-                self._producer.send(
-                    self._topic, json.dumps(mark).encode(), key=_MARK, partition=partition
-                )
-            self._producer.commit_transaction()
-        except Exception:
-            # Not if the process is to end: that would wait for a broker, and what is not committed
-            # is not seen anyway.
-            self._producer.abort_transaction()
-            raise
-        self._snapshots += 1
-        self._partitions = len(partitions)
-        self.changed, self.removed = len(changed), len(removed)
-        return now
+        removed = [word for word in self._known if word not in now]
+        mark = {
+            "snapshot": self._snapshots + 1,
+            "words": len(words),
+            "changed": len(changed),
+            "removed": len(removed),
+            "vector_size": vectors.vector_size,
+            "partitions": len(partitions),
+        }
+        ends = {"key": _MARK, "value": json.dumps(mark).encode()}
+        producer.begin_transaction()
+        self._send(producer, ({"key": word, "partition": n} for n in partitions for word in moved))
+        self._send(producer, _changes(vectors, changed))
+        self._send(producer, ({"key": word} for word in removed))
+        self._send(producer, ({**ends, "partition": n} for n in partitions))
+        self._commit(producer)
+        self._known = now
+        self._snapshots, self._partitions = mark["snapshot"], mark["partitions"]
+        self.changed, self.removed = mark["changed"], mark["removed"]
+
+    def _send(self, producer: KafkaProducer, records: Iterator[dict[str, Any]]) -> None:
+        """Send records, some at once, and come back when the brokers have them all.
+
+        A commit does not wait for those that could not be delivered in time: it leaves them out.
+        """
+        while some := [producer.send(self._topic, **each) for each in islice(records, _AT_ONCE)]:
+            producer.flush(self._patience_ms / 1000)
+            for one in some:
+                one.get(0)
+
+    def _commit(self, producer: KafkaProducer) -> None:
+        """Commit as the client does, which would wait without an end."""
+        result = producer._transaction_manager.begin_commit()
+        producer._sender.wakeup()
+        if not result.wait(self._patience_ms):
+            msg = "no broker says that it is committed"
+            raise KafkaTimeoutError(msg)
+
+
+def _changes(vectors: KeyedVectors, rows: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """Yield the records of some words."""
+    size, counts = vectors.vector_size, vectors.counts
+    for row in rows:
+        header = _HEADER.pack(_MAGIC, _VERSION, size, 0 if counts is None else counts[row])
+        value = header + vectors.vectors[row].astype("<f4", copy=False).tobytes()
+        yield {"key": vectors.index_to_key[row].encode(), "value": value}
 
 
 def read_vectors(uri: str) -> KeyedVectors:
@@ -246,6 +287,7 @@ class _Held(NamedTuple):
 
     values: dict[bytes, bytes]
     snapshot: int = 0
+    words: int = 0
     vector_size: int = 0
     partitions: int = 0
 
@@ -254,40 +296,71 @@ def _read(topic: str, servers: str | list[str], options: dict[str, Any]) -> _Hel
     """Read the last snapshot that is whole in every partition."""
     consumer = _consumer(topic, servers, options)
     try:
-        numbers = consumer.partitions_for_topic(topic)
-        parts = {TopicPartition(topic, number): _Partition(topic) for number in numbers}
-        consumer.assign(list(parts))
+        parts = {number: _Partition(topic) for number in consumer.partitions_for_topic(topic)}
+        consumer.assign([TopicPartition(topic, number) for number in parts])
         consumer.seek_to_beginning()
+        heard = time.monotonic()
         while True:
-            _read_on(consumer, parts)
-            marks = [part.mark for part in parts.values() if part.mark]
-            same = len({mark["snapshot"] for mark in marks}) <= 1
-            # A commit reaches one partition after the other; one that is new has no mark.
-            if same and (not marks or len(marks) == marks[0]["partitions"]):
-                break
-        every = {word: value for part in parts.values() for word, value in part.values.items()}
-        return _Held(every, **marks[0]) if marks else _Held(every)
+            if _read_on(consumer, parts):
+                heard = time.monotonic()
+            held = _held(parts)
+            lacks = _lacks(held, parts)
+            if not lacks:
+                return held
+            # A commit reaches one partition after the other, but soon.
+            if time.monotonic() - heard > _SILENCE_SECONDS:
+                msg = (
+                    f"the last snapshot in the topic {topic} is not whole: {lacks}; "
+                    "make the topic anew if records were deleted"
+                )
+                raise FormatError(msg)
     finally:
         consumer.close(autocommit=False)
 
 
-def _read_on(consumer: KafkaConsumer, parts: dict[TopicPartition, _Partition]) -> None:
-    """Read every partition up to what is its end now, or further."""
-    ends = consumer.end_offsets(list(parts))
-    heard = time.monotonic()
-    left = set(parts)
+def _read_on(consumer: KafkaConsumer, parts: dict[int, _Partition]) -> int:
+    """Read every partition up to what is its end now, or further; return how many records came."""
+    left = consumer.assignment()
+    try:
+        ends = consumer.end_offsets(left)
+    except KeyError as error:
+        # As of 3.0 that is how the client says it.
+        msg = f"nobody answers for {error}"
+        raise LeaderNotAvailableError(msg) from error
+    came, heard = 0, time.monotonic()
     while left:
         # No longer: what is left may be marks of transactions, of which poll says nothing.
         for part, messages in consumer.poll(timeout_ms=_POLL_MS).items():
-            heard = time.monotonic()
+            came, heard = came + len(messages), time.monotonic()
             for message in messages:
-                parts[part].take(message.key, message.value)
+                parts[part.partition].take(message.key, message.value)
         left = {
             part for part in left if (consumer.position(part, timeout_ms=1000) or 0) < ends[part]
         }
         if time.monotonic() - heard > _SILENCE_SECONDS:
             msg = f"nothing comes from the topic {next(iter(left)).topic}"
             raise SourceError(msg)
+    return came
+
+
+def _held(parts: Mapping[int, _Partition]) -> _Held:
+    """Return what partitions hold, and what the newest mark among them says of it."""
+    every = {word: value for part in parts.values() for word, value in part.values.items()}
+    return _Held(every, **max((part.mark for part in parts.values()), key=_snapshot, default={}))
+
+
+def _lacks(held: _Held, parts: Mapping[int, _Partition]) -> str:
+    """Say in what the last snapshot is not whole; nothing if it is."""
+    # Partitions that were added after it have no mark.
+    for number in range(held.partitions):
+        if number not in parts or _snapshot(parts[number].mark) != held.snapshot:
+            return f"partition {number} has no mark of it"
+    found = len(held.values)
+    return "" if found == held.words else f"it has {held.words} words, and {found} are there"
+
+
+def _snapshot(mark: Mapping[str, int]) -> int:
+    return mark.get("snapshot", 0)
 
 
 class _Partition:
@@ -317,7 +390,7 @@ class _Partition:
     def _read_mark(self, value: bytes) -> dict[str, int]:
         try:
             mark = json.loads(value)
-            return {name: int(mark[name]) for name in ("snapshot", "vector_size", "partitions")}
+            return {name: int(mark[name]) for name in _Held._fields[1:]}
         except (ValueError, TypeError, KeyError) as error:
             raise self._refused() from error
 
@@ -336,8 +409,8 @@ def _check_compacted(topic: str, servers: str | list[str], options: dict[str, An
         found = admin.describe_configs([asked])["topic"][topic].get("cleanup.policy", {})
     finally:
         admin.close()
-    if "compact" not in found.get("value", ""):
-        msg = f"the topic {topic} is not compacted: set its cleanup.policy to compact"
+    if found.get("value") != "compact":
+        msg = f"the topic {topic} must be compacted, nothing else: set cleanup.policy to compact"
         raise ConfigError(msg)
 
 
@@ -375,7 +448,7 @@ def _explaining(topic: str) -> Iterator[None]:
 def _one_topic(uri: str) -> tuple[list[str], str, dict[str, str]]:
     servers, topics, options = parse_uri(uri)
     if len(topics) != 1:
-        msg = f"vectors are in one topic: kafka://host:port/topic, not {uri}"
+        msg = f"vectors are in one topic: kafka://host:port/topic, not in {len(topics)}"
         raise ConfigError(msg)
     return servers, topics[0], options
 

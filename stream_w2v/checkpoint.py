@@ -34,7 +34,7 @@ from stream_w2v.stream import Positions
 
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
 _DAMAGED = ".damaged"
-_LOCK = "lock"
+_LOCK = ".lock"
 _log = logging.getLogger(__name__)
 
 
@@ -281,12 +281,12 @@ def _newest(
     for path in checkpoint_files(directory):
         try:
             found = _read(path, text, workers)
-        except SourceNotFoundError:
-            # A trainer has removed it meanwhile, and there is a newer one.
-            return _newest(directory, text, workers, set_aside=set_aside)
         except VersionError:
             raise
-        except FormatError as error:
+        except (FormatError, SourceNotFoundError) as error:
+            if not os.path.lexists(path):
+                # A trainer has removed it meanwhile, and there is a newer one.
+                return _newest(directory, text, workers, set_aside=set_aside)
             _log.warning("%s; looking for the checkpoint before it", error)
             damaged.append(path)
             continue

@@ -7,6 +7,7 @@ signal. Every error is one line on standard error.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -15,8 +16,10 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from io import TextIOWrapper
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -26,6 +29,7 @@ from typer.main import get_command
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints, checkpoint_files, load_checkpoint
 from stream_w2v.config import Config
+from stream_w2v.connectors.kafka_options import is_topic
 from stream_w2v.drift import ALARM, LEAST_WORDS, Drift, measure_drift
 from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
@@ -35,13 +39,15 @@ from stream_w2v.model import Word2Vec
 from stream_w2v.options import option_name, with_model_options
 from stream_w2v.output import check_output, printable, say, say_json
 from stream_w2v.progress import short
-from stream_w2v.run import Run, execute, is_topic, open_reader, read_topic
+from stream_w2v.run import Run, execute, open_reader, read_topic
 from stream_w2v.snapshot import COMBINATIONS, DEFAULT_COMBINATION
 from stream_w2v.storage import kind_of
 from stream_w2v.stream import dead_letters
 from stream_w2v.vectors import KeyedVectors
 
 NAME = "stream-w2v"
+
+LOG_FORMATS = ("text", "json")
 
 _FORMATS = ", ".join(ENDINGS.values())
 _ENDINGS = ", ".join(ENDINGS)
@@ -103,8 +109,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A terminal or a locale that cannot show a word is no reason to fail.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    log, handler = logging.getLogger("stream_w2v"), _Warnings(logging.WARNING)
+    as_log = "--log-format=json" in arguments[:end] or any(
+        pair == ("--log-format", "json") for pair in pairwise(arguments[:end])
+    )
+    log, handler = logging.getLogger("stream_w2v"), _Lines(as_json=as_log)
     log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO if as_log else logging.WARNING)
     try:
         # It stands for the whole run, wherever in the line it comes.
         arguments[:end] = [word for word in arguments[:end] if word != "--debug"]
@@ -119,20 +130,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         message, code = _explain(error)
         with contextlib.suppress(OSError):
-            # One line, whatever a file's name or a library's message holds.
-            print(f"{NAME}: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+            handler.say("error", message)
     finally:
         log.removeHandler(handler)
+        log.setLevel(level)
     return code if isinstance(code, int) else 0
 
 
-class _Warnings(logging.Handler):
-    """Prints what the library warns of, one line each, on what standard error is then."""
+class _Lines(logging.Handler):
+    """Prints what the library says, one line each, on what standard error is then."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
 
     def emit(self, record: logging.LogRecord) -> None:
+        facts = getattr(record, "facts", {})
         with contextlib.suppress(OSError):
-            message = " ".join(record.getMessage().split())
-            print(f"{NAME}: {record.levelname.lower()}: {message}", file=sys.stderr, flush=True)
+            self.say(record.levelname.lower(), record.getMessage(), facts)
+
+    def say(self, level: str, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Print one line, whatever a file's name or a library's message holds."""
+        message = " ".join(message.split())
+        if self._as_json:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = {"time": now, "level": level, "message": message, **(facts or {})}
+            print(json.dumps(line), file=sys.stderr, flush=True)
+        else:
+            print(f"{NAME}: {level}: {message}", file=sys.stderr, flush=True)
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -176,7 +201,11 @@ def _global(
 
 CheckpointEveryOption = Annotated[
     int | None,
-    typer.Option(metavar="RECORDS", min=1, help="Write a checkpoint after so many records."),
+    typer.Option(
+        metavar="RECORDS",
+        min=1,
+        help="Write a checkpoint after so many records; looked at after each batch, some 128 KB.",
+    ),
 ]
 CheckpointSecondsOption = Annotated[
     float | None,
@@ -192,6 +221,20 @@ FollowOption = Annotated[
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+LogFormatOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(LOG_FORMATS),
+        help="What is said on the way: lines for people, or JSON lines for programs.",
+    ),
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT",
+        help="Serve metrics to Prometheus there; without a host, to this machine only.",
+    ),
+]
 
 
 @app.command(
@@ -261,16 +304,38 @@ def train(
         typer.Option(metavar="N", min=1, help="How many checkpoints to keep (3 by default)."),
     ] = None,
     follow: FollowOption = None,
+    field: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Records are JSON objects, and this is the text: a.b"),
+    ] = None,
+    record_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="With --follow: a record begins with a line that matches, others go on with it.",
+        ),
+    ] = None,
+    dead_letters: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Keep records there that cannot be read (JSON lines)."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="WHERE", help="Where to begin the first time: earliest or latest."),
+    ] = None,
     combine: CombineOption = DEFAULT_COMBINATION,
     refresh: RefreshOption = False,
     quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+    metrics: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on text, in one pass.
 
     One line is one record. What is compressed (gzip, zstd, bzip2, xz) is read as it is. Ctrl-C
-    finishes what is in hand and writes what was asked for; a second one aborts.
+    finishes what is in hand and writes what was asked for; one more, after a second, aborts.
     """
+    as_log = _as_log(log_format)
     outputs = [str(path) for path in (vectors, save, drift) if path is not None]
     if not outputs and checkpoint is None:
         _refuse("nothing would be kept: give --vectors OUT, --save MODEL or --checkpoint DIR")
@@ -310,6 +375,10 @@ def train(
         save=None if save is None else str(save),
         drift=None if drift is None else str(drift),
         drift_every=drift_every,
+        field=field,
+        record_start=record_start,
+        dead_letters=dead_letters,
+        start=start,
         checkpoint_every=checkpoint_every,
         checkpoint_seconds=checkpoint_seconds,
         checkpoint_keep=checkpoint_keep or 3,
@@ -319,14 +388,23 @@ def train(
     if load is None and not goes_on:
         config = _new_config(options, refresh=refresh)
     with open_reader(run) as reader, _checkpoints(checkpoint, run) as checkpoints:
-        start = None if checkpoints is None else _newest(checkpoints, options.get("workers"))
-        if start is not None:
-            _check_options(start.model, options, start.path)
+        begin = None if checkpoints is None else _newest(checkpoints, options.get("workers"))
+        if begin is not None:
+            _check_options(begin.model, options, begin.path)
         elif load is not None:
-            start = Checkpoint(_load_for_training(load, options))
+            begin = Checkpoint(_load_for_training(load, options))
         else:
-            start = Checkpoint(Word2Vec(config))
-        execute(run, reader, start, checkpoints, quiet=quiet, as_json=as_json)
+            begin = Checkpoint(Word2Vec(config))
+        execute(
+            run,
+            reader,
+            begin,
+            checkpoints,
+            quiet=quiet,
+            as_json=as_json,
+            as_log=as_log,
+            metrics=metrics,
+        )
 
 
 @app.command(epilog=_examples("stream-w2v resume state/ --vectors vectors.bin"))
@@ -350,9 +428,18 @@ def resume(
     checkpoint_seconds: CheckpointSecondsOption = None,
     follow: FollowOption = None,
     quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+    metrics: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+    """Go on with a run from its newest checkpoint, as if it had never stopped.
+
+    What the options change stays so when it is resumed again, but for --no-follow, which is for
+    this time only.
+    """
+    as_log = _as_log(log_format)
+    if format is not None and vectors is None:
+        _refuse("--format is about --vectors, which is not given")
     if not directory.is_dir():
         _refuse(f"there is no directory {directory}")
     if not _has_checkpoint(directory):
@@ -361,20 +448,37 @@ def resume(
         start = _newest(checkpoints, workers)
         assert start is not None
         _check_options(start.model, {}, start.path)
-        run = Run.from_dict(start.run)
+        changes = {} if vectors is None else {"vectors": vectors, "format": format}
+        run = Run.from_dict(start.run, **changes)
         if broker is not None:
             run = _at_broker(run, broker)
-        if vectors is not None:
-            run = replace(run, vectors=vectors, format=format)
         if checkpoint_every is not None or checkpoint_seconds is not None:
             run = replace(
                 run, checkpoint_every=checkpoint_every, checkpoint_seconds=checkpoint_seconds
             )
-        if follow is not None:
-            run = replace(run, follow=follow)
+        if follow:
+            run = replace(run, follow=True)
         checkpoints.keep, checkpoints.run = run.checkpoint_keep, run.to_dict()
-        with open_reader(run) as reader:
-            execute(run, reader, start, checkpoints, quiet=quiet, as_json=as_json)
+        until_end = follow is False and run.follow is True
+        if follow is False:
+            run = replace(run, follow=False)
+        with open_reader(run, until_end=until_end) as reader:
+            execute(
+                run,
+                reader,
+                start,
+                checkpoints,
+                quiet=quiet,
+                as_json=as_json,
+                as_log=as_log,
+                metrics=metrics,
+            )
+
+
+def _as_log(log_format: str) -> bool:
+    if log_format not in LOG_FORMATS:
+        _refuse(f"--log-format must be one of {', '.join(LOG_FORMATS)}, not {log_format}")
+    return log_format == "json"
 
 
 def _has_checkpoint(directory: Path) -> bool:
@@ -397,7 +501,7 @@ def _newest(checkpoints: Checkpoints, workers: int | None) -> Checkpoint | None:
 def _at_broker(run: Run, broker: str) -> Run:
     """Return a run whose topics are at another broker."""
     if not re.fullmatch(r"[^/@?#\s]+", broker):
-        _refuse(f"--broker is HOST:PORT, several with commas between them, not {broker}")
+        _refuse("--broker is HOST:PORT, several with commas between them")
 
     def moved(name: str) -> str:
         return urlsplit(name)._replace(netloc=broker).geturl() if is_topic(name) else name

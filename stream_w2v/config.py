@@ -11,7 +11,7 @@ from stream_w2v.errors import ConfigError
 
 Tokenizer = Callable[[str], Iterable[str]]
 
-TEXT_PRESETS = ("words", "whitespace")
+TEXT_PRESETS = ("words", "whitespace", "log")
 SCHEDULES = ("per-row", "linear", "inverse-sqrt", "constant")
 CUSTOM_TEXT = "custom"
 """What a saved model says of its text when that was a Python callable."""
@@ -59,7 +59,10 @@ class Config:
         Length of the stream in tokens, which only the ``linear`` schedule needs.
     text
         How a record becomes words: ``words`` (runs of letters and digits, lower-cased),
-        ``whitespace``, or, in Python, a callable from str to an iterable of str.
+        ``whitespace``, ``log`` (words of a log, with numbers, addresses, times and the like as
+        masks such as ``<ip>``), or, in Python, a callable from str to an iterable of str.
+    split_identifiers
+        With ``log``: cut names where their case changes and at underscores.
     seed
         Seed of everything random.
     workers
@@ -96,6 +99,7 @@ class Config:
     min_learning_rate: float = 0.0
     total_tokens: int | None = None
     text: str | Tokenizer = "words"
+    split_identifiers: bool = False
     seed: int = 1
     workers: int = 1
     replay_tokens: int = 0
@@ -133,6 +137,12 @@ class Config:
         self._integer("refresh_contexts", 0, 1_000_000_000)
         if not callable(self.text):
             self._choice("text", TEXT_PRESETS)
+        if not isinstance(self.split_identifiers, bool):
+            msg = f"split_identifiers must be true or false, not {self.split_identifiers!r}"
+            raise ConfigError(msg)
+        if self.split_identifiers and self.text != "log":
+            msg = "split_identifiers cuts the names in a log: set text to log"
+            raise ConfigError(msg)
 
     def _integer(self, name: str, low: int, high: int) -> None:
         value = getattr(self, name)

@@ -82,7 +82,7 @@ class Word2Vec:
         self._state = State(config)
         self.schedule = self._state.schedule
         self._learner = Learner(self._state)
-        self._text = Text(config.text)
+        self._text = Text(config.text, config.split_identifiers)
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -81,7 +81,7 @@ def _parameters() -> list[inspect.Parameter]:
 def _value_type(annotation: Any) -> Any:
     """Return the type in which a value arrives: of a union, what a command line can say."""
     members = get_args(annotation) or (annotation,)
-    value = next(member for member in (int, float, str) if member in members)
+    value = next(member for member in (bool, int, float, str) if member in members)
     return value | None if type(None) in members else value
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -21,6 +22,7 @@ from stream_w2v.output import silence
 from stream_w2v.stream import Sink, Source
 from stream_w2v.vectors import KeyedVectors
 
+_log = logging.getLogger(__name__)
 _LIVE_SECONDS = 0.5
 _PLAIN_SECONDS = 5.0
 _BAR_WIDTH = 20
@@ -77,16 +79,26 @@ class Report:
 class Progress:
     """Reports on a model that reads a source, each time :meth:`update` is called and it is due.
 
+    Live on a terminal, else as plain lines; or, ``as_log``, as records of the library's logger.
+
     A context manager: what it shows live is there while it is entered. When what it writes to is
     closed it falls silent, and training goes on.
     """
 
-    def __init__(self, model: Word2Vec, source: Source, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        model: Word2Vec,
+        source: Source,
+        stream: TextIO | None = None,
+        *,
+        as_log: bool = False,
+    ) -> None:
+        self._as_log = as_log
         self._model = model
         self._source = source
         self._stream = sys.stderr if stream is None else stream
         self._console = Console(file=self._stream, highlight=False)
-        live = self._stream.isatty() and not self._console.is_dumb_terminal
+        live = self._stream.isatty() and not self._console.is_dumb_terminal and not as_log
         self._live = (
             Live(console=self._console, auto_refresh=False, transient=True) if live else None
         )
@@ -111,7 +123,9 @@ class Progress:
         if time.monotonic() >= self._due:
             report = self._report()
             with _going_on(self._stream):
-                if self._live is None:
+                if self._as_log:
+                    _log.info("%s", report, extra={"facts": asdict(report)})
+                elif self._live is None:
                     print(report, file=self._stream, flush=True)
                 else:
                     self._live.update(_picture(report), refresh=True)

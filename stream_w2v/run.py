@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from stream_w2v.checkpoint import Checkpoint, Checkpoints
 from stream_w2v.connectors import open_source
+from stream_w2v.connectors.kafka_options import check_apart, is_topic
 from stream_w2v.drift import DRIFT_SECONDS, DriftFile
 from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.formats import format_of
@@ -25,6 +29,17 @@ from stream_w2v.snapshot import DEFAULT_COMBINATION
 from stream_w2v.stream import Sink, Source
 from stream_w2v.trainer import Totals, Trainer
 from stream_w2v.vectors import KeyedVectors, VectorsFile
+
+if TYPE_CHECKING:
+    from stream_w2v.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+
+_SOURCE_OPTIONS = ("follow", "field", "record_start", "dead_letters", "start")
+
+_AT_ONCE_SECONDS = 1.0
+"""Signals that come so soon after the first one are the same wish to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,8 @@ class Run:
         Where the whole model goes at the end.
     drift, drift_every
         Where lines on what has drifted go, and how often.
+    field, record_start, dead_letters, start
+        Options of the source, None for what is usual there.
     checkpoint_every, checkpoint_seconds, checkpoint_keep
         How often there is a checkpoint, in records and in seconds, and how many are kept.
     """
@@ -56,6 +73,10 @@ class Run:
     save: str | None = None
     drift: str | None = None
     drift_every: float | None = None
+    field: str | None = None
+    record_start: str | None = None
+    dead_letters: str | None = None
+    start: str | None = None
     checkpoint_every: int | None = None
     checkpoint_seconds: float | None = None
     checkpoint_keep: int = 3
@@ -65,55 +86,76 @@ class Run:
         return {**asdict(self), "directory": os.getcwd()}  # noqa: PTH109
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Run:
+    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Run:
         """Build it from what :meth:`to_dict` returned, in the same directory.
+
+        Parameters
+        ----------
+        values
+            What it returned.
+        **changes
+            What is to be otherwise.
 
         Raises
         ------
         FormatError
             If it is not such a mapping: the program that wrote the checkpoint was not the command.
         ConfigError
-            If it names relative paths, and the directory is another one.
+            If it names relative paths that are not changed, and the directory is another one.
         """
         values = dict(values)
         directory = values.pop("directory", "")
         if "sources" not in values or not set(values) <= {field.name for field in fields(cls)}:
             msg = "the checkpoint does not say what was read: go on with train --checkpoint"
             raise FormatError(msg)
-        run = cls(**values)
-        paths = [*run.sources, run.vectors, run.save, run.drift]
+        kept = cls(**(values | dict.fromkeys(changes)))
+        paths = [*kept.sources, kept.vectors, kept.save, kept.drift, kept.dead_letters]
         relative = [path for path in paths if path and _is_relative(path)]
         if relative and directory != os.getcwd():  # noqa: PTH109
             msg = f"the run named {relative[0]} in the directory {directory}: resume it from there"
             raise ConfigError(msg)
-        return run
+        return cls(**(values | changes))
 
 
 def _is_relative(path: str) -> bool:
     """Whether a path, or a URI, or an option in it, means another file in another directory."""
     kind, separator, rest = path.partition("://")
     if separator and kind.lower() != "file":
-        named = re.findall(r"(?:dead_letters=|file=|file:)([^&]*)", unquote(rest))
+        named = re.findall(r"(?:dead_letters=|file=|location=|keytab=|file:)([^&]*)", unquote(rest))
         return any(not name.startswith(("/", "topic:")) for name in named)
-    return path != "-" and not (rest if separator else path).startswith("/")
+    return path != "-" and not (rest if separator else path).startswith(("/", "topic:"))
 
 
-def open_reader(run: Run) -> Source:
-    """Make the source of a run, once it is sure that its outputs can be written."""
+def open_reader(run: Run, *, until_end: bool = False) -> Source:
+    """Make the source of a run, once it is sure that its outputs can be written.
+
+    Parameters
+    ----------
+    run
+        The run.
+    until_end
+        Whether to read files that were followed as such, and yet only what is there now.
+    """
     topic = run.vectors is not None and is_topic(run.vectors)
     for path in (None if topic else run.vectors, run.save, run.drift):
         if path:
             check_output(Path(path))
             check_no_source(Path(path), run.sources)
+    written = [run.vectors, run.save, run.dead_letters]
+    named = [os.path.realpath(path) for path in filter(None, written)]
+    if len(set(named)) < len(named):
+        msg = "two of --vectors, --save and --dead-letters name the same file"
+        raise ConfigError(msg)
+    for source in filter(is_topic, run.sources):
+        for output in filter(None, (run.vectors, run.save)):
+            check_apart(source, output, run.dead_letters)
     if run.vectors and not topic:
         format_of(run.vectors, run.format)
-    options = {} if run.follow is None else {"follow": run.follow}
-    return open_source(run.sources, **options)
-
-
-def is_topic(name: str | Path) -> bool:
-    """Whether vectors are in a Kafka topic, and not in a file."""
-    return str(name).lower().startswith("kafka://")
+    options: dict[str, Any] = {name: getattr(run, name) for name in _SOURCE_OPTIONS}
+    if until_end and not any(map(is_topic, run.sources)):
+        options |= {"follow": True, "until_end": True}
+    given = {name: value for name, value in options.items() if value is not None}
+    return open_source(run.sources, **given)
 
 
 def read_topic(uri: str) -> KeyedVectors:
@@ -156,13 +198,37 @@ def execute(
     *,
     quiet: bool = False,
     as_json: bool = False,
+    as_log: bool = False,
+    metrics: str | None = None,
 ) -> None:
-    """Train as a run says, show how it goes, and say what came of it."""
+    """Train as a run says, show how it goes, and say what came of it.
+
+    Parameters
+    ----------
+    run, reader, start, checkpoints
+        What to do, from where, and where its checkpoints go.
+    quiet
+        Whether to show nothing.
+    as_json
+        Whether to print what came of it as JSON.
+    as_log
+        Whether to show it as records of the library's logger, for a program to read.
+    metrics
+        Where to serve metrics, if anywhere.
+    """
     model = start.model
-    progress = None if quiet else Progress(model, reader)
+    progress = None if quiet else Progress(model, reader, as_log=as_log)
     sinks = [
         sink if progress is None else Announced(sink, progress, what) for sink, what in _sinks(run)
     ]
+    served, nothing = _metrics(metrics), contextlib.nullcontext()
+
+    def watch() -> None:
+        if progress is not None:
+            progress.update()
+        if served is not None:
+            served.update(trainer)
+
     trainer = Trainer(
         model,
         reader,
@@ -175,16 +241,16 @@ def execute(
         combine=run.combine,
         refresh=run.refresh,
         release=run.save is None,
-        on_batch=None if progress is None else progress.update,
+        on_batch=watch,
     )
-    with _stopping(trainer) as received, progress or contextlib.nullcontext():
+    with _stopping(trainer) as received, served or nothing, progress or nothing:
         totals = trainer.run()
         if run.save is not None:
             if progress is not None:
                 progress.say(f"saving {run.save}")
             model.save(run.save)
     paths = {
-        "vectors": run.vectors,
+        "vectors": run.vectors if totals.snapshots else None,
         "save": run.save,
         "drift": run.drift,
         "checkpoint": checkpoints and str(checkpoints.directory),
@@ -192,14 +258,32 @@ def execute(
     if not quiet:
         with contextlib.suppress(OSError):
             written = [path for path in paths.values() if path]
-            print(_summary(totals, model, received, written), file=sys.stderr, flush=True)
+            said = _summary(totals, model, received, written)
+            if as_log:
+                _log.info("%s", said, extra={"facts": asdict(totals)})
+            else:
+                print(said, file=sys.stderr, flush=True)
     if as_json:
         say_json(asdict(totals) | {"vocabulary": len(model.vocabulary)} | paths)
 
 
+def _metrics(address: str | None) -> Metrics | None:
+    if address is None:
+        return None
+    from stream_w2v.metrics import Metrics
+
+    served = Metrics(address)
+    _log.info("metrics are served at http://%s/metrics", served.address)
+    return served
+
+
 @contextlib.contextmanager
 def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
-    """Let the first SIGINT or SIGTERM stop the trainer, and a second one abort.
+    """Let the first SIGINT or SIGTERM stop the trainer, and one that comes later abort.
+
+    Not one that comes at once: ``timeout`` sends its signal to a process, then to all of its group.
+
+    SIGHUP has the source look again, unless it comes from a terminal: then it stops the trainer.
 
     Yields
     ------
@@ -207,23 +291,33 @@ def _stopping(trainer: Trainer) -> Iterator[list[signal.Signals]]:
         The signals received.
     """
     received: list[signal.Signals] = []
+    aborts = math.inf
 
     def handle(number: int, _: object) -> None:
+        nonlocal aborts
         received.append(signal.Signals(number))
-        if len(received) > 1:
+        now = time.monotonic()
+        if now >= aborts:
             raise SystemExit(128 + number)
+        aborts = min(aborts, now + _AT_ONCE_SECONDS)
         trainer.stop()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    def reload(*_: object) -> None:
+        trainer.source.reload()
+
+    handlers: dict[signal.Signals, Callable[[int, object], None]]
+    handlers = {signal.SIGINT: handle, signal.SIGTERM: handle}
+    # What a terminal sends when it closes is what services are sent to look again.
+    handlers[signal.SIGHUP] = handle if sys.stderr.isatty() else reload
+    before = {number: signal.getsignal(number) for number in handlers}
     try:
-        for number in numbers:
+        for number, handler in handlers.items():
             # Who started us may have said that we are not to be interrupted (nohup, &).
             if before[number] is not signal.SIG_IGN:
-                signal.signal(number, handle)
+                signal.signal(number, handler)
         yield received
     finally:
-        for number in numbers:
+        for number in handlers:
             signal.signal(number, before[number])
 
 

@@ -99,6 +99,13 @@ class Source(ABC):
         """Return where the source stands, in a few words for a progress line ("43 %")."""
         return ""
 
+    def lag(self) -> int | None:
+        """Return how much there still is to read, in bytes or messages; None if nobody knows."""
+        return None
+
+    def reload(self) -> None:  # noqa: B027 - most sources are what they were named
+        """Look at once for what has come into being since. From a signal handler, too."""
+
     def close(self) -> None:  # noqa: B027 - most sources hold nothing open between batches
         """Release what is held open. Closing twice is harmless.
 
@@ -130,7 +137,13 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, vectors: KeyedVectors) -> None:
-        """Take one immutable snapshot."""
+        """Take one immutable snapshot.
+
+        Raises
+        ------
+        StorageError
+            If that is not possible now. It may be later: the next snapshot is offered all the same.
+        """
 
     def close(self) -> None:  # noqa: B027 - a file sink holds nothing open
         """Finish. Closing twice is harmless."""

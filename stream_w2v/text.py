@@ -7,16 +7,19 @@
 ``whitespace``
     Runs of anything but Unicode whitespace (what ``str.isspace`` says), unchanged: for input
     that is tokenised already.
+``log``
+    As ``words``, but what :mod:`stream_w2v.masks` recognises becomes a mask, and underscores join
+    the parts of a name.
 
 A preset is a table from code points to what they become, computed once from Python's own Unicode
-data; one compiled loop does the rest. Beyond plane 1 every assigned letter is an ideograph, so the
+data; a compiled loop does the rest. Beyond plane 1 every assigned letter is an ideograph, so the
 table ends there and the loop keeps what follows as it is.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -24,7 +27,9 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_w2v.automaton import build
 from stream_w2v.config import Tokenizer
+from stream_w2v.kernel.log import DIGIT, LOWER, UPPER, Masks, tokenise_log
 from stream_w2v.kernel.tokenise import (
     CONTINUES,
     LENGTH_SHIFT,
@@ -35,6 +40,7 @@ from stream_w2v.kernel.tokenise import (
     hash_words,
     tokenise,
 )
+from stream_w2v.masks import MASKS
 from stream_w2v.stream import Batch
 
 _BAD_ENDS = "the ends of a batch must not decrease, and the last be the length of its data"
@@ -97,6 +103,35 @@ def character_table(preset: str) -> NDArray[np.uint64]:
     return table
 
 
+@cache
+def log_table() -> NDArray[np.uint64]:
+    """Return the character table of ``words``, with what the kernel of ``log`` asks besides."""
+    table = character_table("words").copy()
+    for code in np.flatnonzero(table).tolist():
+        character = chr(code)
+        table[code] |= UPPER * character.isupper() | LOWER * character.islower()
+    table[ord("0") : ord("9") + 1] |= DIGIT
+    return table
+
+
+@cache
+def log_masks() -> Masks:
+    """Return what the ``log`` preset recognises, as its kernel takes it."""
+    names, expressions = zip(*MASKS, strict=True)
+    automaton = build(expressions)
+    encoded = [name.encode() for name in names]
+    lengths = np.array([len(name) for name in encoded], dtype=np.uint8)
+    padded = b"".join(name.ljust(lengths.max(), b"\0") for name in encoded)
+    return Masks(
+        classes=automaton.classes,
+        moves=automaton.moves,
+        first=automaton.first,
+        names=np.frombuffer(padded, dtype=np.uint8).reshape(len(names), -1),
+        lengths=lengths,
+        number=names.index("<num>"),
+    )
+
+
 def _empty_tokens(words: int, text: int, pieces: int) -> Tokens:
     return Tokens(
         text=np.empty(text + _SLACK, dtype=np.uint8),
@@ -115,11 +150,23 @@ class Text:
     ----------
     text
         The name of a preset, or a callable from str to an iterable of str.
+    split_identifiers
+        With ``log``: cut names where their case changes and at underscores.
     """
 
-    def __init__(self, text: str | Tokenizer) -> None:
+    def __init__(self, text: str | Tokenizer, split_identifiers: bool = False) -> None:
         self._tokenizer = text if callable(text) else None
-        self._table = None if callable(text) else character_table(text)
+        self._cut: Callable[..., tuple[int, ...]] = tokenise
+        self._by: tuple[object, ...] = ()
+        if text == "log":
+            self._cut, self._by = tokenise_log, (log_table(), log_masks(), split_identifiers)
+        elif not callable(text):
+            self._by = (character_table(text),)
+        # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word
+        # takes at least a byte and a separator. Of a log, "1s " becomes a mask of ten bytes; where
+        # names are split every letter may be a word.
+        self._growth = 4 if text == "log" else 3
+        self._bytes_per_word = 1 if split_identifiers else 2
 
     def blocks(self, batch: Batch) -> Iterator[TokenBlock]:
         """Cut a batch into blocks of words; a record of any length takes bounded memory.
@@ -131,21 +178,19 @@ class Text:
         size = len(data)
         if len(ends) and ends[-1] != size:
             raise ValueError(_BAD_ENDS)
-        if self._table is None:
+        if self._tokenizer is not None:
             # The compiled loop sees by itself where they decrease.
             if np.any(np.diff(ends, prepend=0) < 0):
                 raise ValueError(_BAD_ENDS)
             yield from self._called(batch)
             return
-        # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word
-        # takes at least a byte and a separator.
-        text = min(3 * size, _BLOCK_TEXT)
-        words = min(size // 2 + 1, _BLOCK_WORDS)
+        text = min(self._growth * size, _BLOCK_TEXT)
+        words = min(size // self._bytes_per_word + 1, _BLOCK_WORDS)
         position = record = 0
         while record < len(batch):
             pieces = len(batch) - record + words // PIECE_TOKENS + 1
             tokens = _empty_tokens(words, text, pieces)
-            done = Progress(*tokenise(data, ends, position, record, self._table, tokens))
+            done = Progress(*self._cut(data, ends, position, record, *self._by, tokens))
             if done.record < 0:
                 raise ValueError(_BAD_ENDS)
             position, record = done.position, done.record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from stream_w2v.checkpoint import Checkpoints
-from stream_w2v.errors import ConfigError, EmptyVocabularyError, SourceError
+from stream_w2v.errors import ConfigError, EmptyVocabularyError, SourceError, StorageError
 from stream_w2v.model import Word2Vec
 from stream_w2v.snapshot import DEFAULT_COMBINATION, check_snapshot
 from stream_w2v.stream import Batch, Positions, Sink, Source, dead_letters
@@ -23,6 +24,8 @@ _CHECKPOINT_SECONDS = 60.0
 
 _AHEAD = 3
 """Batches that are read and cut into words before they are needed, at most."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Totals:
         How far the model's counters of these names went up.
     dead
         Records that the source left out because they could not be read.
+    snapshots
+        Snapshots that all sinks took.
     checkpoints, longest_pause
         Checkpoints written, and for how many seconds at most training waited for one.
     """
@@ -53,6 +58,7 @@ class Totals:
     evicted: int
     forgotten: int
     dead: int
+    snapshots: int
     checkpoints: int
     longest_pause: float
 
@@ -80,7 +86,8 @@ class Trainer:
         Where snapshots go: one at the end of the run, which closes them.
     snapshot_every
         Seconds after which the sinks get a snapshot in between, unless they have an ``every`` of
-        their own; training waits for them.
+        their own; training waits for them. If one cannot be written, that is a warning, and the
+        next one is tried when it is due.
     checkpoints
         Where checkpoints go: one at the beginning, unless the run goes on from one, and one at the
         end, whatever ends it in order. It stays open.
@@ -98,8 +105,13 @@ class Trainer:
     Attributes
     ----------
     positions
-        Where the source goes on after what was learnt: once :meth:`run` has returned, or raised
-        what its source raised.
+        Where the source goes on after what was learnt, as of a moment at which no thread was
+        learning: now, if the model has one worker, and once :meth:`run` has returned or raised what
+        its source raised.
+    checkpoint_time
+        When the last checkpoint was begun, by ``time.monotonic``; None before there is one.
+    last_pause
+        For how many seconds training waited for it.
 
     Raises
     ------
@@ -147,7 +159,10 @@ class Trainer:
             for sink in self.sinks
         ]
         self._committed = checkpoints.durable if checkpoints else None
-        self._longest_pause = 0.0
+        self.checkpoint_time: float | None = None
+        self.last_pause = self._longest_pause = 0.0
+        self._snapshots = 0
+        self._failing: set[Sink] = set()
         self._combine = combine
         self._refresh = refresh
         self._release = release
@@ -169,7 +184,7 @@ class Trainer:
             If the source broke off. What came before is learnt, and in a checkpoint; the sinks got
             no last snapshot.
         StorageError
-            If a sink, or a checkpoint, could not be written.
+            If the last snapshot, or a checkpoint, could not be written.
         DivergedError
             If the vectors are no longer finite.
         """
@@ -187,7 +202,7 @@ class Trainer:
             self._learn()
             self._checkpoint(last=True)
             if len(self.model.vocabulary) > 0:
-                self._snapshot(self.sinks, last=self._release)
+                self._snapshot(self.sinks, last=True)
             elif not (self._stopped and self._checkpoints):
                 # A run that was stopped may have its words after it goes on.
                 raise EmptyVocabularyError(self._why_empty())
@@ -196,6 +211,7 @@ class Trainer:
             seconds=time.monotonic() - begin,
             stopped=self._stopped,
             dead=dead_letters(self.positions).total() - dead,
+            snapshots=self._snapshots,
             checkpoints=(self._checkpoints.written if self._checkpoints else 0) - written,
             longest_pause=self._longest_pause,
             **{name: int(after[name] - before[name]) for name in _COUNTED},
@@ -257,7 +273,8 @@ class Trainer:
                     self.positions = positions
                 if checkpoint:
                     self._checkpoint()
-                    self._longest_pause = max(self._longest_pause, time.monotonic() - begin)
+                    self.last_pause = time.monotonic() - begin
+                    self._longest_pause = max(self._longest_pause, self.last_pause)
                 if due:
                     self._snapshot([sink for sink, _ in due])
                     for _, when in due:
@@ -283,6 +300,7 @@ class Trainer:
             write = self._checkpoints.save if last else self._checkpoints.start
             write(self.model, self.positions)
         self._checkpoint_due.again()
+        self.checkpoint_time = time.monotonic()
         if last:
             self._checkpoints.finish()
             self._commit()
@@ -295,11 +313,25 @@ class Trainer:
             self.source.commit(durable)
 
     def _snapshot(self, sinks: Sequence[Sink], *, last: bool = False) -> None:
-        if sinks:
-            take = self.model.release if last else self.model.snapshot
-            vectors = take(combine=self._combine, refresh=self._refresh)
-            for sink in sinks:
+        if not sinks:
+            return
+        take = self.model.release if last and self._release else self.model.snapshot
+        vectors = take(combine=self._combine, refresh=self._refresh)
+        for sink in sinks:
+            try:
                 sink.write(vectors)
+            except StorageError as error:
+                # A full disk, or a broker that is away, ends no months of training.
+                if last:
+                    raise
+                if sink not in self._failing:
+                    _log.warning("%s; training goes on, and this is tried again", error)
+                self._failing.add(sink)
+            else:
+                if sink in self._failing:
+                    _log.warning("snapshots are written again")
+                self._failing.discard(sink)
+        self._snapshots += not self._failing
 
     def _why_empty(self) -> str:
         counters = self.model.counters

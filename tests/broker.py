@@ -142,9 +142,9 @@ class Broker:
         )
         # With the first bit clear it does not begin with a dash, which would be an option.
         number = uuid.uuid4().int & (1 << 127) - 1
-        cluster = urlsafe_b64encode(number.to_bytes(16, "big")).decode().rstrip("=")
+        self._cluster = urlsafe_b64encode(number.to_bytes(16, "big")).decode().rstrip("=")
         done = subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster,
+            [*self._java, "kafka.tools.StorageTool", "format", "-t", self._cluster,
              "-c", str(self._properties)],
             check=False, capture_output=True, text=True,
         )  # fmt: skip
@@ -184,7 +184,9 @@ class Broker:
         except KafkaError:
             return False
         try:
-            return len(admin.describe_cluster()["brokers"]) > 0
+            found = admin.describe_cluster()
+            # Another one may listen there, whose port ours could not get.
+            return found["cluster_id"] == self._cluster and len(found["brokers"]) > 0
         except KafkaError:
             return False
         finally:

@@ -6,6 +6,7 @@ but moved in float64, so they agree with the compiled ones to float32 rounding o
 """
 
 import math
+import re
 import unicodedata
 
 import numpy as np
@@ -69,8 +70,8 @@ def decode(raw):
 
 
 def is_mark(character):
-    """Say whether a character combines with the one before it."""
-    return unicodedata.category(character).startswith("M")
+    """Say whether a character combines with the one before it; beyond plane 1 all are letters."""
+    return unicodedata.category(character).startswith("M") and ord(character) < 0x20000
 
 
 def words(text):
@@ -89,7 +90,146 @@ def whitespace(text):
     return text.split()
 
 
-PRESETS = {"words": words, "whitespace": whitespace}
+def any_of(*patterns):
+    """Return a pattern for any of some patterns."""
+    return f"(?:{'|'.join(patterns)})"
+
+
+HEX, DIGIT = "[0-9A-Fa-f]", "[0-9]"
+NAME = "[-0-9A-Za-z_.~%+@#$=]"
+QUERY = "[-0-9A-Za-z_.~%+@#$=:/?&;*!|]"
+TWO = [f"{number:02}" for number in range(60)]
+MONTH, DAY, HOUR, SIXTY = (
+    any_of(*TWO[low:high]) for low, high in ((1, 13), (1, 32), (0, 24), (0, 60))
+)
+YEAR = any_of("19", "20") + DIGIT * 2
+ABOUT_DAY = DIGIT + "?" + DIGIT
+ON = any_of("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun") + ",? ? "
+IN = any_of("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MINUTE = any_of(HOUR, DIGIT) + ":" + SIXTY
+SECOND = f":{SIXTY}(?:[.,]{DIGIT}{{1,9}})?"
+ZONE = any_of("Z", f" ?[-+]{DIGIT * 2}:?{DIGIT * 2}", " ?[AaPp][Mm]", "")
+DATE = any_of(
+    *(YEAR + sign + MONTH + sign + DAY for sign in ("-", "/", "[.]")),
+    "/".join([DIGIT * 2] * 3),
+    f"{ABOUT_DAY}[-./]{ABOUT_DAY}[-./]{YEAR}",
+    f"(?:{ON})?{ABOUT_DAY}[-/ ]{IN}[-/ ]{YEAR}",
+    f"(?:{ON})?{IN}  ?{ABOUT_DAY},? {YEAR}",
+)
+DECIMAL = f"{DIGIT}+(?:[.]{DIGIT}+)?"
+UNIT = any_of("ns", "us", "\u00b5s", "\u03bcs", "ms", "s", "secs?", "m", "mins?", "h", "hrs?", "d")
+IPV4 = "[.]".join([DIGIT + "{1,3}"] * 4)
+IPV6 = any_of(
+    ":".join([HEX + "{1,4}"] * 8),
+    *(
+        ":".join([HEX + "{1,4}"] * before) + "::" + tail
+        for before in range(8)
+        for tail in (
+            *(":".join([HEX + "{1,4}"] * after) for after in range(8)),
+            *(":".join([*[HEX + "{1,4}"] * after, IPV4]) for after in range(6)),
+        )
+    ),
+)
+URL = f"://{QUERY}+"
+RECOGNISED = {
+    "": any_of("[A-Fa-f]+", "::", "</[0-9A-Za-z_]+"),
+    "<uuid>": "-".join(HEX * length for length in (8, 4, 4, 4, 12)),
+    "<mac>": any_of(":".join([HEX * 2] * 6), "-".join([HEX * 2] * 6)),
+    "<ip>": any_of(
+        f"/?{IPV4}{any_of(f':{DIGIT}{{1,5}}', f'/{DIGIT}{{1,2}}', '[.]', '')}",
+        f"/?{IPV6}(?:/{DIGIT}{{1,3}})?",
+    ),
+    "<url>": URL,
+    "<path>": any_of(
+        rf"{any_of('~', '[.]', '[.][.]', '')}(?://?{NAME}+)+/*(?:\?{QUERY}*)?",
+        rf"(?:[A-Za-z]:|\\\\{NAME}+)(?:[/\\][/\\]?{NAME}+)+[/\\]*",
+    ),
+    "<date>": DATE,
+    "<time>": any_of(
+        f"(?:{MONTH}-{DAY} )?{MINUTE}{SECOND}{ZONE}",
+        f"{any_of('19', '20', '')}{DIGIT * 2}{MONTH}{DAY}[ T]{HOUR}{SIXTY}{SIXTY}{ZONE}",
+        f"{DATE}{any_of(', ', '[:T ]')}{MINUTE}{any_of(SECOND, '')}{ZONE}",
+        f"(?:{ON})?{IN}  ?{ABOUT_DAY} {MINUTE}{SECOND}(?:(?: [A-Z]{{3,4}})? {YEAR})?",
+    ),
+    "<duration>": f"(?:{DIGIT}+{UNIT})*{DECIMAL}{UNIT}",
+    "<size>": DECIMAL + any_of("[kg]", "B", "[KMGTP]i?[Bb]?", "[kmgt]i?[Bb]"),
+    "<num>": any_of(
+        f"{DIGIT}+(?:[.]{DIGIT}+)*",
+        f"{DIGIT}{{1,3}}(?:,{DIGIT * 3})+(?:[.]{DIGIT}+)?",
+        f"{DECIMAL}[Ee][-+]?{DIGIT}+",
+    ),
+    "<hex>": any_of(f"0[Xx]{HEX}+", f"{HEX}{{6,}}"),
+}
+"""The masks of logs, in the order in which they count where two are equally long."""
+
+ANY_MASK = re.compile("|".join(f"({pattern})" for pattern in RECOGNISED.values()))
+
+
+def is_letter(character):
+    """Say whether a character may stand in a word; marks do, after another one."""
+    return character.isalnum() or is_mark(character) or ord(character) >= 0x20000
+
+
+def recognise(text, start):
+    """Return the mask of the longest text from a place that has one, and where it ends."""
+    if not ANY_MASK.match(text, start):
+        return None, start
+    # Only dates and times have spaces in them, and they are shorter than that.
+    furthest = max(start + 60, len(text[start:].partition(" ")[0]) + start)
+    for end in range(min(furthest, len(text)), start, -1):
+        if end == len(text) or not is_letter(text[end]):
+            match = ANY_MASK.fullmatch(text, start, end)
+            if match:
+                return list(RECOGNISED)[match.lastindex - 1], end
+    return None, start
+
+
+def cut_at_case(run):
+    """Cut before a capital that follows a small letter, or that one follows."""
+    parts, small = [""], False
+    for i, character in enumerate(run):
+        if i and character.isupper() and (small or run[i + 1 : i + 2].islower()):
+            parts.append("")
+        parts[-1] += character
+        if not is_mark(character):
+            small = character.islower()
+    return parts
+
+
+def log(text, split=False):
+    """Cut a line of a log, with masks for what is recognised."""
+    result, last, place, plain = [], None, 0, 0
+    while place < len(text):
+        after_letter = place > 0 and is_letter(text[place - 1])
+        mask, end = None, place
+        if place >= plain and (not after_letter or re.compile(f"{URL}|</").match(text, place)):
+            mask, end = recognise(text, place)
+        if mask == "":
+            plain = end
+        if mask:
+            parts = [mask]
+        elif is_letter(text[place]) and not is_mark(text[place]):
+            end = next((i for i in range(place, len(text)) if not is_letter(text[i])), len(text))
+            parts = cut_at_case(text[place:end]) if split else [text[place:end]]
+            parts = ["".join(map(str.lower, re.sub("[0-9]{4,}", "<num>", part))) for part in parts]
+        else:
+            place += 1
+            continue
+        gap = text[last:place] if last is not None else ""
+        joint = "_+-?" if text[place] in "0123456789" else "_+"
+        if not split and is_letter(text[place]) and re.fullmatch(joint, gap):
+            result[-1] += "_" + parts.pop(0)
+        result += parts
+        last = place = end
+    return result
+
+
+PRESETS = {
+    "words": words,
+    "whitespace": whitespace,
+    "log": log,
+    "log, split": lambda text: log(text, split=True),
+}
 
 
 def tokenise(raw, preset):

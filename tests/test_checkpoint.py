@@ -180,7 +180,17 @@ def test_a_killed_trainer_leaves_no_lock_and_nothing_half_written(tmp_path):
         holder.send_signal(signal.SIGKILL)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.load() is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "other.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "other.txt"]
+
+
+def test_a_file_of_the_users_own_stays_as_it_is(tmp_path):
+    """Whatever it is called."""
+    mine = tmp_path / "lock"
+    mine.write_text("of my bicycle")
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(small(), {"a": 1})
+    assert mine.read_text() == "of my bicycle"
+    assert load_checkpoint(tmp_path).positions == {"a": 1}
 
 
 def test_a_bad_bound_or_directory_is_refused(tmp_path):
@@ -255,6 +265,19 @@ def test_a_damaged_one_takes_no_whole_ones_place(tmp_path):
         assert newest.with_name(newest.name + ".damaged").read_bytes() == b"rubbish"
 
 
+def test_a_link_that_leads_nowhere_is_a_damaged_checkpoint(tmp_path, caplog):
+    """Its volume may not be mounted: so it is never a new beginning either."""
+    newest = tmp_path / "checkpoint-000000000002.safetensors"
+    newest.symlink_to(tmp_path / "gone")
+    with pytest.raises(FormatError, match="is whole: restore one, or start a new directory"):
+        load_checkpoint(tmp_path)
+    small().save(tmp_path / "checkpoint-000000000001.safetensors", {"positions": {}, "run": {}})
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.load() is not None
+    assert f"there is no file {newest}; looking for the checkpoint before it" in caplog.text
+    assert newest.with_name(newest.name + ".damaged").is_symlink()
+
+
 def test_a_newer_version_is_refused_though_there_are_older_checkpoints(tmp_path):
     """Going back would throw away what was learnt since."""
     model = small()
@@ -302,8 +325,8 @@ def test_a_full_disk_is_an_error_and_the_older_checkpoint_is_intact(tmp_path):
     assert "File too large; raise the limit on file sizes" in run.stdout
     assert load_checkpoint(tmp_path).positions == {"a": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".lock",
         "checkpoint-000000000001.safetensors",
-        "lock",
     ]
 
 

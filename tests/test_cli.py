@@ -127,7 +127,7 @@ def test_every_field_of_the_config_is_an_option(run: Run, monkeypatch: pytest.Mo
     assert list(helps) == [field.name.replace("_", "-") for field in dataclasses.fields(Config)]
     for field, said in zip(dataclasses.fields(Config), helps.values(), strict=True):
         assert re.search(r"[A-Z][a-z]+,? .*\.", said), "no help"
-        if field.default is not None:
+        if field.default is not None and field.default is not False:
             assert f"[default: {field.default}]" in said
 
 
@@ -170,12 +170,16 @@ def test_train_takes_every_option_by_its_name(run: Run, files: Files, tmp_path: 
         "vector_size": 12, "window": 3, "negative": 4, "min_count": 2, "sample": 0.5,
         "ns_exponent": 0.5, "noise_staleness": 0.1, "max_vocab_size": 20, "max_candidates": 30,
         "half_life": 5000.0, "schedule": "linear", "learning_rate": 0.1,
-        "min_learning_rate": 0.01, "total_tokens": 4000, "text": "whitespace", "seed": 7,
+        "min_learning_rate": 0.01, "total_tokens": 4000, "text": "log", "split_identifiers": True,
+        "seed": 7,
         "workers": 2, "replay_tokens": 1000, "replay_passes": 2, "replay_sample": 0.01,
         "refresh_contexts": 100,
     }  # fmt: skip
     assert sorted(given) == sorted(field.name for field in dataclasses.fields(Config))
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    options = [
+        f"--{name.replace('_', '-')}" + f"={value}" * (value is not True)
+        for name, value in given.items()
+    ]
     model = tmp_path / "m.safetensors"
     result = run("train", files.corpus, *options, "--save", model)
     assert result.code == 0
@@ -260,7 +264,8 @@ def test_train_json_is_one_object_on_standard_output(
     assert summary.pop("kept") <= 3600
     assert summary == {
         "stopped": False, "records": 300, "words": 3600, "invalid": 0, "oversize": 0,
-        "evicted": 0, "forgotten": 0, "dead": 0, "checkpoints": 0, "longest_pause": 0.0,
+        "evicted": 0, "forgotten": 0, "dead": 0, "snapshots": 1, "checkpoints": 0,
+        "longest_pause": 0.0,
         "vocabulary": 40, "vectors": str(vectors), "save": None, "drift": None,
         "checkpoint": None,
     }  # fmt: skip
@@ -340,6 +345,42 @@ def test_resume_does_what_train_did(
     assert error_of(run("resume", "../state"), 2).startswith(said)
 
 
+def test_to_follow_is_kept_and_to_stop_at_the_end_is_for_one_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was followed once goes on as such: its positions say more than where a file ends."""
+    corpus, state = tmp_path / "c.txt", tmp_path / "state"
+    corpus.write_text(text(1))
+    assert run("train", corpus, *SMALL, "--checkpoint", state, "-q").code == 0
+    for number, (option, follow) in enumerate(
+        [("--no-follow", None), ("--follow", True), ("--no-follow", True)], 2
+    ):
+        with corpus.open("a") as file:
+            file.write(text(number))
+        with monkeypatch.context() as patched:
+            if option == "--follow":
+                interrupting(patched, "Word2Vec.learn_batch", signal.SIGTERM)
+            assert run("resume", state, option, "-q").code == 0
+        assert load_checkpoint(state).run["follow"] is follow
+    assert load_checkpoint(state).model.records == 1200
+
+
+def test_resume_writes_the_vectors_elsewhere_from_another_directory(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the run wrote them, relative to where it was, does not matter then."""
+    monkeypatch.chdir(tmp_path)
+    state = tmp_path / "state"
+    train = ("train", files.corpus, *SMALL, "--vectors", "v.bin", "--checkpoint", state, "-q")
+    assert run(*train).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert error_of(run("resume", state), 2).startswith("the run named v.bin in the directory")
+    for vectors in (str(tmp_path / "other.bin"), "here.bin"):
+        assert run("resume", state, "--vectors", vectors, "-q").code == 0
+        assert len(KeyedVectors.load(vectors)) == 40
+
+
 def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_path: Path) -> None:
     """Another option, another model to start from; and a directory is made only if all is well."""
     state = tmp_path / "state"
@@ -348,9 +389,9 @@ def test_what_a_checkpoint_contradicts_is_refused(run: Run, files: Files, tmp_pa
     for arguments, said in [
         (("train", no, "--checkpoint", state), f"{no} does not exist"),
         ((*train, "--window", "0"), "window must be from 1"),
-        ((*train, "--follow"), "files are read to their end"),
         (("resume", state), f"there is no directory {state}"),
         (("resume", tmp_path), f"{tmp_path} holds no checkpoint: start with train SOURCE"),
+        (("resume", tmp_path, "--format", "tsv"), "--format is about --vectors, which is not"),
     ]:
         assert error_of(run(*arguments), 2).startswith(said)
     assert names_in(tmp_path) == []
@@ -390,15 +431,21 @@ def test_a_run_stopped_before_its_first_word_goes_on(tmp_path: Path) -> None:
     """SIGTERM is no failure, though there are no vectors to write yet."""
     reader, writer = os.pipe()
     state, vectors = tmp_path / "state", tmp_path / "v.bin"
-    train = [*PROGRAM, "train", "-", "--checkpoint", state, "--vectors", vectors, "--quiet"]
-    with subprocess.Popen(train, stdin=reader) as process:
+    train = [*PROGRAM, "train", "-", "--checkpoint", state, "--vectors", vectors, "--json"]
+    with subprocess.Popen(
+        train, stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         os.write(writer, b"only words that come once\n")
         wait_for(process, lambda: state.is_dir() and checkpoint_files(state))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0
     os.close(reader)
     os.close(writer)
     assert not vectors.exists()
+    # Nor is it said that there were.
+    assert err.endswith(f"; wrote {state}\n")
+    assert json.loads(out)["vectors"] is None
     assert load_checkpoint(state).model.records == 1
 
 
@@ -446,7 +493,8 @@ def test_every_command_takes_checkpoints(run: Run, files: Files, tmp_path: Path)
         facts = json.loads(run("info", place, "--json").out)
         assert facts["kind"] == "checkpoint"
         size = files.corpus.stat().st_size
-        assert facts["positions"] == {str(files.corpus): {"next": size, "finished": True}}
+        place = facts["positions"][str(files.corpus)]
+        assert (place["next"], place["finished"]) == (size, True)
         assert facts["run"]["sources"] == [str(files.corpus)]
         assert "positions" in run("info", place).out
 
@@ -579,8 +627,12 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
             "window must be from 1 to 1000, not 0",
         ),
         (
-            ["{corpus}", "--vectors", "x.txt", "--text", "log"],
-            "text must be one of words, whitespace, not 'log'",
+            ["{corpus}", "--vectors", "x.txt", "--text", "lines"],
+            "text must be one of words, whitespace, log, not 'lines'",
+        ),
+        (
+            ["{corpus}", "--vectors", "x.txt", "--split-identifiers"],
+            "split_identifiers cuts the names in a log: set text to log",
         ),
         (
             ["{corpus}", "--vectors", "x.txt", "--load", "{model}", "--vector-size", "9"],
@@ -728,11 +780,24 @@ def test_a_signal_while_training_saves_what_was_learnt(
     assert signal.getsignal(number) is before
 
 
+def test_the_same_signal_twice_at_once_is_one(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As timeout sends it: to the process, then to its group."""
+    vectors = tmp_path / "v.txt"
+    interrupting(monkeypatch, "Word2Vec.learn_batch", signal.SIGTERM, signal.SIGTERM)
+    result = run("train", files.corpus, *SMALL, "--vectors", vectors)
+    assert result.code == 0
+    assert result.err.startswith("stopped by SIGTERM: 3,600 words")
+    assert len(KeyedVectors.load(vectors)) == 40
+
+
 def test_a_second_signal_aborts_and_leaves_no_file(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here it comes while the vectors are being written."""
     vectors = tmp_path / "v.txt"
+    monkeypatch.setattr("stream_w2v.run._AT_ONCE_SECONDS", 0.0)
     interrupting(monkeypatch, "Word2Vec.learn_batch", signal.SIGINT)
     monkeypatch.setattr("stream_w2v.formats._text_rows", lambda _: signal.raise_signal(2))
     with pytest.raises(SystemExit) as caught:

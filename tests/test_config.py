@@ -49,14 +49,16 @@ CONFIGS = st.fixed_dictionaries(
     optional={
         **{name: values(name) for name in RANGES},
         "schedule": st.sampled_from(["per-row", "inverse-sqrt", "constant"]),
-        "text": st.sampled_from(["words", "whitespace"]),
+        "text": st.sampled_from(["words", "whitespace", "log"]),
     },
 )
 
 
 def test_every_option_is_tested_here():
     """A new option needs its range in this file."""
-    assert {*RANGES, "schedule", "text"} == {option.name for option in fields(Config)}
+    assert {*RANGES, "schedule", "text", "split_identifiers"} == {
+        option.name for option in fields(Config)
+    }
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -139,6 +141,29 @@ def test_the_linear_schedule_needs_the_number_of_tokens():
     with pytest.raises(ConfigError, match="set total_tokens"):
         Config(schedule="linear")
     assert Config(schedule="linear", total_tokens=5).total_tokens == 5
+
+
+@pytest.mark.parametrize("value", [0, 1, "yes", None, np.True_])
+def test_split_identifiers_is_a_truth_value(value):
+    """Nothing is read as true that only looks like it."""
+    with pytest.raises(ConfigError, match=r"^split_identifiers must be true or false, not "):
+        Config(text="log", split_identifiers=value)
+
+
+@pytest.mark.parametrize("text", ["words", "whitespace", str.split])
+def test_only_the_names_of_a_log_are_split(text):
+    """An option that would mean nothing is refused, with what would give it a meaning."""
+    with pytest.raises(ConfigError, match="set text to log"):
+        Config(text=text, split_identifiers=True)
+    config = Config(text="log", split_identifiers=True)
+    assert Config.from_dict(config.to_dict()) == config
+
+
+def test_options_from_before_there_was_an_option_mean_its_default():
+    """A model that was saved without split_identifiers is read."""
+    saved = Config(text="log").to_dict()
+    del saved["split_identifiers"]
+    assert Config.from_dict(saved) == Config(text="log")
 
 
 def test_an_unknown_option_is_named():

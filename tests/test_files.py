@@ -9,10 +9,11 @@ import json
 import lzma
 import os
 import sys
+import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from stream_w2v.connectors import FileSource, files, inputs
 from stream_w2v.connectors.files import record_ends
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
-from stream_w2v.stream import Batch
+from stream_w2v.stream import Batch, dead_letters
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -67,6 +68,16 @@ def places(offsets: dict[Any, int], *finished: Any) -> dict[str, Any]:
     }
 
 
+def bare(positions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return positions without what tells the bytes before them from others."""
+    return {
+        path: {key: value for key, value in place.items() if key != "tail"}
+        if isinstance(place, dict)
+        else place
+        for path, place in positions.items()
+    }
+
+
 def records_of(batches: Iterable[Batch]) -> list[bytes]:
     """Take batches apart, and check that they are as the contract says."""
     records = []
@@ -79,7 +90,7 @@ def records_of(batches: Iterable[Batch]) -> list[bytes]:
     return records
 
 
-def read(*paths: str | Path, **options: int) -> list[bytes]:
+def read(*paths: str | Path, **options: Any) -> list[bytes]:
     """Return all records of the files."""
     with FileSource(paths, **options) as source:
         return records_of(source)
@@ -130,7 +141,7 @@ def test_a_byte_order_mark_belongs_to_no_record(tmp_path: Path) -> None:
     with FileSource(tmp_path / "*", batch_bytes=1) as source:
         batches = list(source)
     assert records_of(batches) == [b"one\n", BOM + b"two\n", b"three", BOM[:2]]
-    assert batches[0].positions == places({tmp_path / "a": 7})
+    assert bare(batches[0].positions) == places({tmp_path / "a": 7})
 
 
 def test_no_byte_order_mark_is_looked_for_after_a_restart(tmp_path: Path) -> None:
@@ -265,7 +276,7 @@ def test_small_files_share_a_batch(tmp_path: Path) -> None:
         (batch,) = source
     assert records_of([batch]) == [b"a one\n", b"a two", b"b one\n", b"b two", b"c one\n", b"c two"]
     paths = [tmp_path / name for name in "abc"]
-    assert batch.positions == places(dict.fromkeys(paths, 11), *paths)
+    assert bare(batch.positions) == places(dict.fromkeys(paths, 11), *paths)
 
 
 def test_positions_are_offsets_in_the_decompressed_content(tmp_path: Path) -> None:
@@ -275,7 +286,7 @@ def test_positions_are_offsets_in_the_decompressed_content(tmp_path: Path) -> No
     a, b = tmp_path / "a", tmp_path / "b"
     with FileSource([a, b], batch_bytes=4) as source:
         positions = [batch.positions for batch in source]
-    assert positions == [places({a: 4}), places({a: 8}), places({a: 8, b: 6}, a)]
+    assert [*map(bare, positions)] == [places({a: 4}), places({a: 8}), places({a: 8, b: 6}, a)]
 
 
 def test_a_file_is_the_same_however_it_is_named(tmp_path: Path, monkeypatch) -> None:
@@ -314,7 +325,7 @@ def test_seek_keeps_the_positions_of_files_that_are_not_read_now(tmp_path: Path)
     with FileSource(path) as source:
         source.seek({"gone": 7})
         (batch,) = source
-    assert batch.positions == {"gone": 7, **places({path: 4}, path)}
+    assert bare(batch.positions) == {"gone": 7, **places({path: 4}, path)}
 
 
 def test_a_finished_compressed_file_is_not_decompressed_again(tmp_path: Path) -> None:
@@ -603,7 +614,7 @@ def test_standard_input_is_read_to_its_end(pipe: io.FileIO) -> None:
     with FileSource(["-", "-"]) as source:
         batches = list(source)
     assert records_of(batches) == [b"one\n", b"two"]
-    assert batches[-1].positions == places({"-": 7}, "-")
+    assert bare(batches[-1].positions) == places({"-": 7}, "-")
     assert not sys.stdin.closed
 
 
@@ -641,7 +652,7 @@ def test_a_resumed_pipe_passes_over_what_was_read(pipe: io.FileIO) -> None:
         source.seek(places({"-": 4}))
         batches = list(source)
     assert records_of(batches) == [b"two\n"]
-    assert batches[-1].positions == places({"-": 8}, "-")
+    assert bare(batches[-1].positions) == places({"-": 8}, "-")
 
 
 def test_a_finished_pipe_is_not_waited_for(pipe: io.FileIO, tmp_path: Path) -> None:
@@ -780,3 +791,56 @@ def test_status_of_a_pipe_is_the_bytes_so_far(pipe: io.FileIO) -> None:
         pipe.write(b"1234567\n" * 8000)
         next(iter(source))
         assert source.status() == "stdin 0.1 MB"
+
+
+# Other records than lines.
+
+
+@given(st.lists(st.sampled_from(["a", "b", None]), max_size=30), st.integers(1, 40), st.data())
+@settings(deadline=None, max_examples=100)
+def test_fields_of_json_lines_go_on_where_they_were_left(
+    values: list[str | None], size: int, data: st.DataObject
+) -> None:
+    """What is dead is counted once, whatever the batches and wherever reading begins again."""
+    lines = [json.dumps({"text": value} if value else {"no": "text"}) for value in values]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "lines.json.gz")
+        path.write_bytes(gzip.compress("\n".join(lines).encode()))
+        options: dict[str, Any] = {"field": "text", "batch_bytes": size}
+        with FileSource(path, **options) as source:
+            batches = list(source)
+        assert records_of(batches) == [value.encode() for value in values if value]
+        if not batches:
+            return
+        assert dead_letters(source._positions).total() == values.count(None)
+        at = data.draw(st.integers(0, len(batches) - 1))
+        with FileSource(path, **options, dead_letters=Path(folder, "dead")) as source:
+            source.seek(batches[at].positions)
+            rest = list(source)
+        assert records_of(batches[: at + 1]) + records_of(rest) == records_of(batches)
+        assert dead_letters(source._positions).total() == values.count(None)
+        letters = Path(folder, "dead").read_text().splitlines()
+        known = dead_letters(batches[at].positions).total()
+        assert len(letters) == values.count(None) - known
+
+
+def test_events_of_a_file_that_ends(tmp_path: Path) -> None:
+    """The last one ends with the file."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"1 one\n  more\n2 two\n  more")
+    assert read(path, record_start=r"\d") == [b"1 one\n  more\n", b"2 two\n  more"]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_file_that_was_replaced_is_no_place_to_go_on(tmp_path: Path, ending: str) -> None:
+    """Though it is longer: what was read of it is not there."""
+    path = tmp_path / f"a.txt{ending}"
+    pack = COMPRESSED["gz"] if ending else bytes
+    path.write_bytes(pack(b"one\n" * 100))
+    with FileSource(path, batch_bytes=8) as source:
+        positions = next(iter(source)).positions
+    path.write_bytes(pack(b"one more\n" * 100))
+    with FileSource(path) as source:
+        source.seek(positions)
+        with pytest.raises(SourceError, match="was replaced: what was read of it, up to byte 8"):
+            list(source)

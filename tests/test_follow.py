@@ -14,7 +14,7 @@ import rotating
 from stream_w2v.connectors import open_source
 from stream_w2v.connectors.files import FileSource
 from stream_w2v.connectors.follow import FollowSource
-from stream_w2v.errors import ConfigError
+from stream_w2v.errors import ConfigError, SourceNotFoundError
 from stream_w2v.stream import dead_letters
 
 FIRST, SECOND = b"the first line\n", b"the second line\n"
@@ -150,7 +150,7 @@ def test_lines_that_are_too_long_are_counted_and_kept(log, follow, tmp_path):
     follower = follow(log, max_record_bytes=100, dead_letters=dead, batch_bytes=64)
     append(log, b"x" * 5000)
     follower.read()
-    assert len(follower.source._files[0].rest) <= 100
+    assert len(follower.source._tracker.files[0].rest) <= 100
     again = follow(log, positions=follower.positions, max_record_bytes=100)
     append(log, b"x" * 5000 + b"\n" + SECOND)
     assert follower.read() == again.read() == [SECOND]
@@ -185,9 +185,10 @@ def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path, follow):
 # Which files.
 
 
-def test_files_that_appear_are_read_from_their_beginning(tmp_path, follow):
+def test_files_that_appear_are_read_from_their_beginning(tmp_path, follow, caplog):
     """A path that is not there yet, and new matches of a glob."""
     follower = follow(tmp_path / "app.log", tmp_path / "*.txt", tmp_path / "no" / "a.log")
+    assert f"{tmp_path / 'app.log'} does not exist yet: it is waited for" in caplog.text
     assert follower.read() == []
     (tmp_path / "app.log").write_bytes(FIRST)
     (tmp_path / "a.txt").write_bytes(SECOND)
@@ -303,6 +304,11 @@ def test_the_source_follows_if_asked(log):
     assert isinstance(open_source(f"file://{log}", follow=False), FileSource)
     with pytest.raises(ConfigError, match="standard input cannot be followed"):
         open_source("-", follow=True)
+    with pytest.raises(SourceNotFoundError, match="is a directory: name its files"):
+        open_source(str(log.parent), follow=True)
+    os.mkfifo(log.with_name("pipe"))
+    with pytest.raises(ConfigError, match="pipe is no file that grows"):
+        open_source(str(log.with_name("pipe")), follow=True)
     with pytest.raises(ConfigError, match="start must be earliest or latest, not soon"):
         open_source(str(log), follow=True, start="soon")
 

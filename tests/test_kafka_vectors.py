@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import struct
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from test_kafka import Cluster, wait
 from test_model import STREAM
 
-from stream_w2v import KeyedVectors, Word2Vec
+from stream_w2v import Batch, KeyedVectors, Source, Trainer, Word2Vec
 from stream_w2v.cli import main
 from stream_w2v.connectors.kafka_vectors import KafkaVectorSink, read_vectors
 from stream_w2v.errors import (
@@ -118,7 +120,6 @@ def test_a_reader_sees_whole_snapshots_only(cluster):
     with pytest.raises(LookupError):
         sink.write(vectors("a b c d", start=7))
     assert same(read_vectors(uri), vectors("a b"))
-    sink._producer.send = send
     sink.write(vectors("a b c d", start=7))
     assert same(read_vectors(uri), vectors("a b c d", start=7))
     sink.close()
@@ -170,6 +171,19 @@ def test_more_partitions_leave_no_word_behind(cluster):
     assert same(read_vectors(uri), vectors("a b"))
 
 
+def test_partitions_may_be_added_between_two_snapshots(cluster):
+    """By whoever does not know of the sink."""
+    uri = compacted(cluster, 1)
+    topic = uri.rsplit("/", 1)[1]
+    sink = KafkaVectorSink.from_uri(f"{uri}?metadata_max_age_ms=100")
+    sink.write(vectors("a b c d e f"))
+    cluster.admin.create_partitions({topic: 3})
+    wait(lambda: len(sink._producer.partitions_for(topic)) == 3)
+    sink.write(vectors("a b c d e"))
+    sink.close()
+    assert same(read_vectors(uri), vectors("a b c d e"))
+
+
 def test_the_sink_that_began_last_goes_on(cluster):
     """An older one is told, and can no longer write."""
     uri = compacted(cluster)
@@ -177,11 +191,129 @@ def test_the_sink_that_began_last_goes_on(cluster):
     older.write(vectors("a"))
     newer = KafkaVectorSink.from_uri(uri)
     newer.write(vectors("a b"))
-    with pytest.raises(StorageError, match="readers see the last snapshot"):
-        older.write(vectors("a b c"))
-    assert same(read_vectors(uri), vectors("a b"))
+    for _ in range(2):
+        with pytest.raises(StorageError, match="another sink has begun to write"):
+            older.write(vectors("a b c"))
+    newer.write(vectors("a b d"))
+    assert same(read_vectors(uri), vectors("a b d"))
     newer.close()
     older.close()
+
+
+# A broker that is away.
+
+SOON = "request_timeout_ms=1000"
+
+
+@pytest.mark.parametrize("seconds", [0.3, 30])
+def test_a_snapshot_without_a_broker_is_written_as_a_whole_or_not_at_all(own_broker, seconds):
+    """Whether it is back in time or not; and the next one is written as if nothing had been."""
+    cluster = Cluster(own_broker.address)
+    uri = compacted(cluster)
+    sink = KafkaVectorSink.from_uri(f"{uri}?{SOON}")
+    sink.write(vectors("a b c"))
+    own_broker.kill()
+    back = threading.Timer(seconds, own_broker.start)
+    back.start()
+    begin, written = time.monotonic(), True
+    try:
+        sink.write(vectors("a b d e", start=7))
+    except StorageError:
+        written = False
+    assert time.monotonic() - begin < 15
+    back.cancel()
+    back.join()
+    if seconds == 30:
+        assert not written
+        own_broker.start()
+    expected = vectors("a b d e", start=7) if written else vectors("a b c")
+    assert same(read_vectors(uri), expected)
+    sink.write(vectors("a f", start=9))
+    assert same(read_vectors(uri), vectors("a f", start=9))
+    sink.close()
+    cluster.close()
+
+
+class Endless(Source):
+    """Goes on until it is closed."""
+
+    closed = False
+
+    def __iter__(self) -> Iterator[Batch]:
+        while not self.closed:
+            data = "\n".join(STREAM).encode()
+            yield Batch(data, np.array([len(data)]))
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """Go on no longer."""
+        self.closed = True
+
+
+def test_training_goes_on_without_a_broker_and_writes_again_when_it_is_back(own_broker, caplog):
+    """It is said once that snapshots cannot be written, and once that they can."""
+    cluster = Cluster(own_broker.address)
+    uri = compacted(cluster)
+    model = Word2Vec(min_count=1, vector_size=8)
+    sink = KafkaVectorSink.from_uri(f"{uri}?{SOON}&bootstrap_timeout_ms=300")
+    trainer = Trainer(model, Endless(), [sink], snapshot_every=0.2)
+    totals = []
+    thread = threading.Thread(target=lambda: totals.append(trainer.run()))
+    thread.start()
+    wait(lambda: sink.changed)
+    own_broker.kill()
+    wait(lambda: "training goes on" in caplog.text)
+    records = model.records
+    wait(lambda: model.records > records)
+    own_broker.start()
+    wait(lambda: "written again" in caplog.text)
+    trainer.stop()
+    thread.join(60)
+    assert same(read_vectors(uri), model.snapshot())
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("stream")]
+    assert len(ours) == 2
+    assert totals[0].snapshots > 1
+    cluster.close()
+
+
+def test_the_last_snapshot_of_a_run_must_be_written(own_broker):
+    """Nobody would try again."""
+    cluster = Cluster(own_broker.address)
+    sink = KafkaVectorSink.from_uri(f"{compacted(cluster)}?{SOON}&bootstrap_timeout_ms=300")
+    source = Endless()
+    trainer = Trainer(Word2Vec(min_count=1, vector_size=8), source, [sink])
+    cluster.close()
+    own_broker.kill()
+    threading.Timer(0.5, trainer.stop).start()
+    with pytest.raises(StorageError, match="cannot write to the topic"):
+        trainer.run()
+
+
+# What is no whole snapshot.
+
+
+@pytest.mark.parametrize("reads", [read_vectors, KafkaVectorSink.from_uri])
+def test_a_snapshot_whose_records_were_deleted_is_refused(cluster, monkeypatch, reads):
+    """It names the partition whose mark is gone; nobody waits for ever."""
+    monkeypatch.setattr("stream_w2v.connectors.kafka_vectors._SILENCE_SECONDS", 1.0)
+    uri = compacted(cluster)
+    topic = uri.rsplit("/", 1)[1]
+    sink = KafkaVectorSink.from_uri(uri)
+    sink.write(vectors("a b c d"))
+    sink.close()
+    last = {"snapshot": 1, "words": 5, "vector_size": 3, "partitions": 2}
+    for partition in range(2):
+        cluster.producer.send(topic, json.dumps(last).encode(), key=b"", partition=partition)
+    cluster.producer.flush()
+    with pytest.raises(FormatError, match="not whole: it has 5 words, and 4 are there; make the"):
+        reads(uri)
+    for policy in ("compact,delete", "compact"):
+        changed = ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": policy})
+        cluster.admin.alter_configs([changed])
+        if policy != "compact":
+            cluster.admin.delete_records({TopicPartition(topic, 1): -1})
+    with pytest.raises(FormatError, match=f"in the topic {topic} is not whole: partition 1 has no"):
+        reads(uri)
 
 
 def test_the_records_are_as_documented(cluster):
@@ -221,6 +353,9 @@ def test_what_is_no_topic_of_vectors_is_refused(cluster):
     """One that is not there, one with something else in it, and more than one."""
     with pytest.raises(SourceNotFoundError, match=r"there is no topic nobody .*: make one"):
         KafkaVectorSink.from_uri(uri_of(cluster, "nobody"))
+    forgets = cluster.topic(1, **{"cleanup.policy": "compact,delete"})
+    with pytest.raises(ConfigError, match="must be compacted, nothing else: set"):
+        KafkaVectorSink.from_uri(uri_of(cluster, forgets))
     with pytest.raises(SourceNotFoundError, match="there is no topic nobody"):
         read_vectors(uri_of(cluster, "nobody"))
     with pytest.raises(ConfigError, match="vectors are in one topic"):
@@ -229,7 +364,7 @@ def test_what_is_no_topic_of_vectors_is_refused(cluster):
     producer = KafkaProducer(bootstrap_servers=cluster.address)
     producer.send(topic, b"something else", key=b"key")
     producer.close()
-    with pytest.raises(ConfigError, match="is not compacted: set its"):
+    with pytest.raises(ConfigError, match="must be compacted, nothing else: set"):
         KafkaVectorSink.from_uri(uri_of(cluster, topic))
     with pytest.raises(FormatError, match="holds something else than vectors"):
         read_vectors(uri_of(cluster, topic))

@@ -74,7 +74,7 @@ def counts_of_lines(vocabulary):
 def test_a_log_that_is_rotated_is_learnt_once_by_a_trainer_that_is_killed(
     mode, logrotate, tmp_path
 ):
-    """Every line that logrotate leaves, each once; it may lose some itself when it copies."""
+    """Every line that logrotate leaves, each once; it may lose some itself."""
     folder, state = tmp_path / "log", tmp_path / "state"
     folder.mkdir(mode=0o755)
     log = folder / "app.log"
@@ -126,7 +126,9 @@ def test_a_log_that_is_rotated_is_learnt_once_by_a_trainer_that_is_killed(
     assert len(counts) == model.records
     assert kills >= 2
     assert len([*folder.iterdir()]) > 5
-    if mode == "copytruncate":
-        assert len(counts) <= writer.written
-    else:
+    # What is written between the copy, or the compression, and what ends it is lost to everybody
+    # who has not the file open.
+    if mode in ("create", "delaycompress"):
         assert len(counts) == writer.written
+    else:
+        assert len(counts) <= writer.written

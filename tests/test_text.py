@@ -12,7 +12,7 @@ from stream_w2v import Batch, text
 from stream_w2v.kernel.tokenise import MAX_WORD_BYTES, PIECE_TOKENS
 from stream_w2v.text import Text, TokenBlock, token_block, words_record
 
-PRESETS = ["words", "whitespace"]
+PRESETS = ["words", "whitespace", "log", "log, split"]
 BMP = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
 
 
@@ -38,9 +38,14 @@ def pieces(blocks: list[TokenBlock]) -> list[tuple[list[bytes], bool]]:
     return result
 
 
+def text_of(preset) -> Text:
+    """Return how records become words under a preset of the twin, or by a callable."""
+    return Text("log", split_identifiers=True) if preset == "log, split" else Text(preset)
+
+
 def cut(records: list[bytes], preset) -> tuple[list[tuple[list[bytes], bool]], int, int]:
     """Return the pieces of records, the invalid characters and the oversize words."""
-    blocks = list(Text(preset).blocks(batch(records)))
+    blocks = list(text_of(preset).blocks(batch(records)))
     return (
         pieces(blocks), sum(block.invalid for block in blocks),
         sum(block.oversize for block in blocks),
@@ -195,7 +200,7 @@ def test_a_block_may_end_at_any_word(monkeypatch, preset, words):
         records = [record.replace(b"\xff", b"\t") for record in records]
     whole = cut(records, preset)
     monkeypatch.setattr(text, "_BLOCK_WORDS", words)
-    assert len(list(Text(preset).blocks(batch(records)))) > 10
+    assert len(list(text_of(preset).blocks(batch(records)))) > 10
     assert cut(records, preset) == whole == expected(records, preset)
 
 
@@ -208,7 +213,7 @@ def test_a_block_may_end_at_any_byte(monkeypatch, preset, room):
     whole = cut(records, preset)
     # Of the room there are 24 bytes that no word uses.
     monkeypatch.setattr(text, "_BLOCK_TEXT", room)
-    assert len(list(Text(preset).blocks(batch(records)))) > 10
+    assert len(list(text_of(preset).blocks(batch(records)))) > 10
     assert cut(records, preset) == whole == expected(records, preset)
 
 
@@ -288,7 +293,7 @@ def test_words_cut_already_may_hold_anything():
     assert (block.invalid, block.oversize) == (3, 1)
 
 
-@pytest.mark.parametrize("how", ["words", str.split])
+@pytest.mark.parametrize("how", ["words", "log", str.split])
 @pytest.mark.parametrize("ends", [[5, 3], [-1, 3], [2], [4], [2, 9]])
 def test_ends_that_do_not_fit_the_data_are_refused(how, ends):
     """Compiled code trusts them, so they are checked before."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,16 +60,21 @@ class Listed(Source):
 
 
 class Kept(Sink):
-    """Keeps every snapshot, or fails."""
+    """Keeps every snapshot, or fails, always or in these places."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(
+        self, error: Exception | None = None, places: Container[int] = range(sys.maxsize)
+    ) -> None:
         self.snapshots: list[KeyedVectors] = []
         self.closed = 0
         self.error = error
+        self.places = places
+        self.offered = 0
 
     def write(self, vectors: KeyedVectors) -> None:
         """Keep a snapshot."""
-        if self.error is not None:
+        self.offered += 1
+        if self.error is not None and self.offered - 1 in self.places:
             raise self.error
         self.snapshots.append(vectors)
 
@@ -256,6 +262,31 @@ def test_snapshot_every_hands_out_snapshots_on_the_way() -> None:
     assert len(sizes) == len(TEXTS) + 1
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
+
+
+def test_a_snapshot_on_the_way_that_cannot_be_written_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is said once, and once that the next one could be; other sinks get theirs all the same."""
+    failing, other = Kept(StorageError("the disk is full"), range(3, 8)), Kept()
+    trainer = Trainer(model(), Listed(TEXTS), [failing, other], snapshot_every=1e-9)
+    totals = trainer.run()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the disk is full; training goes on, and this is tried again",
+        "snapshots are written again",
+    ]
+    assert len(other.snapshots) == len(TEXTS) + 1
+    assert len(failing.snapshots) == totals.snapshots == len(TEXTS) + 1 - 5
+    assert failing.snapshots[-1] is other.snapshots[-1]
+
+
+def test_the_last_snapshot_must_be_written() -> None:
+    """Whether one before it could be or not."""
+    for places in (range(3, sys.maxsize), [len(TEXTS)]):
+        sink = Kept(StorageError("the disk is full"), places)
+        with pytest.raises(StorageError, match="the disk is full"):
+            Trainer(model(), Listed(TEXTS), [sink], snapshot_every=1e-9).run()
+        assert sink.closed == 1
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])

@@ -317,6 +317,7 @@ TWINS = {
     "kernel.learn.learn": "naive.NaiveWord2Vec",
     "kernel.learn.prepare": "test_workers_count_what_one_counts",
     "kernel.learn.train": "test_a_plan_trains_what_one_thread_trains",
+    "kernel.log.tokenise_log": "naive.log",
     "kernel.lookup.index_rows": "test_eviction_and_forgetting_equal_the_twin",
     "kernel.lookup.move_candidates": "test_eviction_and_forgetting_equal_the_twin",
     "kernel.lookup.pack_words": "test_words_equal_the_twin_whatever_their_length",
@@ -372,5 +373,5 @@ def test_the_twins_import_nothing_from_the_package():
     tree = ast.parse(Path(naive.__file__).read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
     imported = [alias.name for node in imports for alias in node.names]
-    assert imported == ["math", "unicodedata", "numpy"]
+    assert imported == ["math", "re", "unicodedata", "numpy"]
     assert not any(isinstance(node, ast.ImportFrom) for node in ast.walk(tree))

@@ -28,8 +28,8 @@ CONTINUES = 1 << 43
 
 REPLACEMENT = 0xFFFD
 
-_FNV_OFFSET = np.uint64(0xCBF29CE484222325)
-_FNV_PRIME = np.uint64(0x100000001B3)
+FNV_OFFSET = np.uint64(0xCBF29CE484222325)
+FNV_PRIME = np.uint64(0x100000001B3)
 
 
 class Tokens(NamedTuple):
@@ -124,7 +124,7 @@ def decode(data, position, end):
 
 
 @inlined
-def _entry(table, code):
+def look_up(table, code):
     """Look a character up; beyond the table every character is a letter in four bytes."""
     if code < len(table):
         return table[code]
@@ -167,7 +167,7 @@ def tokenise(data, ends, position, record, table, tokens):
     used = 0
     invalid = 0
     oversize = 0
-    replacement = _entry(table, np.int64(REPLACEMENT))
+    replacement = look_up(table, np.int64(REPLACEMENT))
 
     while record < len(ends):
         end = ends[record]
@@ -181,7 +181,7 @@ def tokenise(data, ends, position, record, table, tokens):
             oversize,
         )
         start = used
-        value = _FNV_OFFSET
+        value = FNV_OFFSET
         open_word = False
         too_long = False
         full = pieces == len(piece_ends)
@@ -195,7 +195,7 @@ def tokenise(data, ends, position, record, table, tokens):
                     break
                 letter = entry & np.uint64(0xFF)
                 text[used] = letter
-                value = (value ^ letter) * _FNV_PRIME
+                value = (value ^ letter) * FNV_PRIME
                 used += 1
                 position += 1
             if used > start:
@@ -215,7 +215,7 @@ def tokenise(data, ends, position, record, table, tokens):
                         invalid += 1
                         entry = replacement
                     else:
-                        entry = _entry(table, code)
+                        entry = look_up(table, code)
             if entry != 0 and (open_word or entry & np.uint64(CONTINUES) == 0):
                 if complete:
                     # Here the next piece begins; what stands between the words is of this one.
@@ -232,7 +232,7 @@ def tokenise(data, ends, position, record, table, tokens):
                 for _ in range(size):
                     letter = entry & np.uint64(0xFF)
                     text[used] = letter
-                    value = (value ^ letter) * _FNV_PRIME
+                    value = (value ^ letter) * FNV_PRIME
                     entry >>= np.uint64(8)
                     used += 1
                 continue
@@ -250,7 +250,7 @@ def tokenise(data, ends, position, record, table, tokens):
                     hashes[words] = mix(value)
                     words += 1
                 start = used
-                value = _FNV_OFFSET
+                value = FNV_OFFSET
                 open_word = False
                 too_long = False
             if at_end:
@@ -280,8 +280,8 @@ def hash_words(text, ends, hashes):
     """
     start = 0
     for i in range(len(ends)):
-        value = _FNV_OFFSET
+        value = FNV_OFFSET
         for k in range(start, ends[i]):
-            value = (value ^ np.uint64(text[k])) * _FNV_PRIME
+            value = (value ^ np.uint64(text[k])) * FNV_PRIME
         hashes[i] = mix(value)
         start = ends[i]

@@ -286,6 +286,88 @@ def soak(tokens: int, config: Mapping[str, Any]) -> dict[str, Any]:
     return {"bound": memory_bound(model.config), "looks": looks}
 
 
+def unique(tokens: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Learn words that never come again; look at the process now and then."""
+    import numpy as np
+    import psutil
+
+    from stream_w2v import Word2Vec
+    from stream_w2v.memory import memory_bound
+    from stream_w2v.stream import Batch
+
+    digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+    generator = np.random.default_rng(1)
+
+    def batch(words: int) -> Batch:
+        text = np.full((words, 33), ord(" "), dtype=np.uint8)
+        text[:, :32] = digits[generator.integers(0, 16, (words, 32), dtype=np.uint8)]
+        text[9::10, 32] = ord("\n")
+        return Batch(text.tobytes(), np.arange(330, 33 * words + 1, 330, dtype=np.int64))
+
+    warm = Word2Vec(**{**config, "max_vocab_size": 100, "max_candidates": 1000})
+    for _ in range(3):
+        warm.learn_batch(batch(4000))
+    del warm
+    process = psutil.Process()
+    before = process.memory_info().rss
+    model = Word2Vec(**config)
+    looks = []
+    learnt, cpu = 0, 0.0
+    while learnt < tokens:
+        made = batch(4000)
+        with clocked() as clocks:
+            model.learn_batch(made)
+        cpu += clocks["cpu"]
+        learnt += 4000
+        if learnt % (tokens // 100) < 4000:
+            looks.append(
+                {
+                    "tokens": learnt,
+                    "cpu": cpu,
+                    "resident": process.memory_info().rss,
+                    **{name: model.counters[name] for name in ("evicted", "forgotten")},
+                }
+            )
+    return {"bound": memory_bound(model.config), "before": before, "looks": looks}
+
+
+def wait(folder: str, files: int, lines: int) -> dict[str, Any]:
+    """Follow files of which nothing comes, then one that gets a line now and then."""
+    import threading
+    from pathlib import Path
+
+    from stream_w2v import Trainer, Word2Vec
+    from stream_w2v.connectors.follow import FollowSource
+
+    Path(folder).mkdir()
+    for number in range(files):
+        Path(folder, f"{number}.log").write_text(f"{SENTENCE}\n" * 3)
+    Word2Vec(min_count=1).learn_one(SENTENCE)
+    model = Word2Vec(min_count=1)
+    trainer = Trainer(model, FollowSource(f"{folder}/*.log"))
+    thread = threading.Thread(target=trainer.run)
+    thread.start()
+    while model.records < 3 * files:
+        time.sleep(0.1)
+    idle = time.process_time()
+    time.sleep(10)
+    idle = (time.process_time() - idle) / 10
+    latency = []
+    for number in range(lines):
+        # At all moments between two looks.
+        time.sleep(0.3 + 0.25 * number / lines)
+        before = model.records
+        with Path(folder, "0.log").open("a") as file:
+            file.write(f"{SENTENCE}\n")
+        written = time.monotonic()
+        while model.records == before:
+            time.sleep(0.001)
+        latency.append(time.monotonic() - written)
+    trainer.stop()
+    thread.join()
+    return {"idle": idle, "latency": latency}
+
+
 def continual(path: str, out: str) -> dict[str, Any]:
     """Learn the first tenth, then measure a call for each further hundredth."""
     import numpy as np
@@ -345,6 +427,8 @@ if __name__ == "__main__":
         train_from=train_from,
         train=train,
         soak=soak,
+        unique=unique,
+        wait=wait,
         continual=continual,
         score=score,
     )
