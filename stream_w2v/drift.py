@@ -1,9 +1,11 @@
 """Drift: which words moved further between two snapshots of a model than their counts explain.
 
-A word's vector moves with every occurrence, the further the rarer the word was and the more often
-it came since. What is usual is read off the other words: the logarithm of the cosine distance is
-fitted by a quadratic in the logarithms of both counts, and each word is compared with those that
-should have moved as far. The score is how many spreads (of the median kind, MAD) it moved further.
+A word's vector moves with every occurrence, the further the rarer the word was, the more often it
+came since, and the shorter its vector was: of words as frequent, those in mixed company have short
+ones (Schakel and Wilson, 2015). What is usual is read off the other words: the logarithm of the
+cosine distance is fitted by a quadratic in the logarithms of both counts and of the length, and
+each word is compared with those that should have moved as far. The score is how many spreads (of
+the median kind, MAD) it moved further.
 
 No rotation is undone, as is done between models that know nothing of each other (Hamilton, Leskovec
 and Jurafsky, 2016): the rows of a model that goes on stay in one space. On Wikipedia, between 8 M
@@ -29,7 +31,7 @@ from stream_w2v.storage import StrPath
 from stream_w2v.stream import Sink
 from stream_w2v.vectors import KeyedVectors
 
-ALARM = 3.5
+ALARM = 4.0
 """A score above it is an alarm."""
 
 LEAST_COUNT = 5
@@ -48,7 +50,7 @@ DRIFT_SECONDS = 3600.0
 _NEIGHBOUR_COUNT = 20
 """Occurrences of a word that is shown as a neighbour: where rare words stand is chance."""
 
-_LEAST_DISTANCE = 1e-9  # that of vectors that differ by rounding alone is below
+_LEAST = 1e-9  # the distance of vectors that differ by rounding alone is below
 _LEAST_SPREAD = 0.1  # a fourth of what it is; of use where all is the same
 _OUTLIER = 3.0
 _FITS = 5
@@ -196,9 +198,9 @@ def measure_drift(old: KeyedVectors, new: KeyedVectors, min_count: int | None = 
     if enough.sum() < LEAST_WORDS:
         enough[:] = False
     rows = rows[enough]
-    distances = _distances(old, new, rows)
-    moved = np.log(np.maximum(distances, _LEAST_DISTANCE))
-    usual, spread = _usual(then[enough], since[enough], moved)
+    distances, lengths = _distances(old, new, rows)
+    moved = np.log(np.maximum(distances, _LEAST))
+    usual, spread = _usual(then[enough], since[enough], lengths, moved)
     scores = (moved - usual) / spread
     order = np.argsort(-scores, kind="stable")
     return Drift(
@@ -271,10 +273,11 @@ def _seen(
         if min_count is not None:
             msg = "min_count needs counts, and these vectors have none: leave it out"
             raise ConfigError(msg)
-        ranks = np.empty(rows.shape, np.float64)
+        # As by Zipf's law.
+        counts = np.empty(rows.shape, np.float64)
         for side in (0, 1):
-            ranks[np.argsort(rows[:, side]), side] = np.arange(len(rows))
-        return ranks[:, 0], ranks[:, 1], np.ones(len(rows), np.bool_)
+            counts[np.argsort(rows[:, side]), side] = len(rows) / np.arange(1, len(rows) + 1)
+        return counts[:, 0], counts[:, 1], np.ones(len(rows), np.bool_)
     least = LEAST_COUNT if min_count is None else min_count
     then = old.counts[rows[:, 0]].astype(np.float64)
     now = new.counts[rows[:, 1]].astype(np.float64)
@@ -285,22 +288,28 @@ def _seen(
     return then, since, (then >= least) & (since > least - 0.5)
 
 
-def _distances(old: KeyedVectors, new: KeyedVectors, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the cosine distances of words, float64 ``[n]``."""
+def _distances(
+    old: KeyedVectors, new: KeyedVectors, rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the cosine distances of words and their lengths then, both float64 ``[n]``."""
     before, after = old.get_normed_vectors(), new.get_normed_vectors()
-    distances = np.empty(len(rows), np.float64)
+    distances, lengths = np.empty((2, len(rows)), np.float64)
     for start in range(0, len(rows), _BLOCK):
         first, second = rows[start : start + _BLOCK].T
         # Half the square of what is between them: 1 - cos, and 0 where nothing changed.
         between = after[second].astype(np.float64) - before[first]
         distances[start : start + _BLOCK] = np.einsum("ij,ij->i", between, between) / 2
-    return distances
+        lengths[start : start + _BLOCK] = np.linalg.norm(old.vectors[first], axis=1)
+    return distances, lengths
 
 
 def _usual(
-    then: NDArray[np.float64], since: NDArray[np.float64], moved: NDArray[np.float64]
+    then: NDArray[np.float64],
+    since: NDArray[np.float64],
+    lengths: NDArray[np.float64],
+    moved: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what is usual for words that were seen so often, and the spread around it.
+    """Return what is usual for such words, and the spread around it, both float64 ``[n]``.
 
     The quadratic is fitted to all words; then median and spread are those of the words for which
     it gives about the same, because rare words vary in another way than frequent ones.
@@ -308,12 +317,15 @@ def _usual(
     if not len(moved):
         return moved, moved
     # Half an occurrence more, for words without any that is remembered.
-    x, y = np.log(then + 0.5), np.log(since + 0.5)
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    x, y, z = np.log(then + 0.5), np.log(since + 0.5), np.log(np.maximum(lengths, _LEAST))
+    terms = np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, z * x], axis=1)
+    # The few frequent words would have no say against the many rare ones.
+    weight = np.sqrt(np.sqrt(then + 0.5))
     usual, inliers = moved, np.ones(len(moved), np.bool_)
     for _ in range(_FITS):
         # Words that drifted are not to say what is usual.
-        usual = terms @ np.linalg.lstsq(terms[inliers], moved[inliers], rcond=None)[0]
+        fitted = (weight[:, None] * terms)[inliers], (weight * moved)[inliers]
+        usual = terms @ np.linalg.lstsq(*fitted, rcond=None)[0]
         median, spread = _middle(moved - usual)
         inliers = np.abs(moved - usual - median) <= _OUTLIER * spread
     size = min(max(_WINDOW, min(_MOST_WINDOW, len(moved) // _WINDOWS)), len(moved))

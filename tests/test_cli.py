@@ -1029,7 +1029,7 @@ def test_on_a_terminal_drift_is_a_table(
         "word", "score", "distance", "usual", "then", "now", "away from", "towards"
     ]  # fmt: skip
     assert [line.index(re.split("  +", line)[1]) for line in lines] == [titles.index("score")] * 3
-    pattern = r"\d+ of 40 words score above 3\.5; 0 words are new, 0 have gone"
+    pattern = r"\d+ of 40 words score above 4\.0; 0 words are new, 0 have gone"
     assert re.fullmatch(pattern, summary)
 
 

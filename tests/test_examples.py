@@ -70,7 +70,7 @@ def test_the_token_that_moved_to_another_part_of_a_service_is_found(tmp_path):
     said = run("examples/log_drift.py", *map(str, logs))
     last = said.split("app.log:")[1]
     near = r": was near (disk\w*(, )?){5}\n    and is near (mail\w*(, )?){5}\n"
-    assert re.search(rf"3\.5\n  [\d.]+ timeout{near}", last)
+    assert re.search(rf"4\.0\n  [\d.]+ timeout{near}", last)
 
 
 def test_every_example_is_run():
