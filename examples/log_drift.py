@@ -4,7 +4,7 @@ python examples/log_drift.py app.log.2.gz app.log.1 app.log
 
 Beside a service that runs, the command does the same, for as long as it runs:
 
-stream-w2v train --follow app.log --checkpoint state/ --drift drift.jsonl --drift-every 3600
+stream-w2v train --follow app.log --text log --checkpoint state/ --drift drift.jsonl
 """
 
 import sys
@@ -19,9 +19,8 @@ SHOWN = 10
 
 def main(logs: list[str]) -> None:
     """Learn some logs in order, and report after each."""
-    # Logs are short and say the same again and again: each line is learnt several times. What
-    # varies from line to line, such as numbers, is words like all others here.
-    model = Word2Vec(text="words", replay_tokens=1_000_000)
+    # Logs are short: each line is learnt several times.
+    model = Word2Vec(text="log", replay_tokens=1_000_000)
     before = None
     for log in logs:
         with open_source(log) as source:

@@ -623,7 +623,7 @@ def drift(
 
     One line a word: its score, how far it moved and what is usual for such counts (cosine
     distances), how often it was seen then and now, and near which words it was but is no longer,
-    and the other way round. A score above 4 is unusual.
+    and the other way round. Where nothing has changed, at most one word in 2,000 scores above 4.
     """
     found = measure_drift(_load_vectors(old), _load_vectors(new), min_count)
     if not found.common:

@@ -161,20 +161,24 @@ class Drift:
 def measure_drift(old: KeyedVectors, new: KeyedVectors, min_count: int | None = None) -> Drift:
     """Compare two snapshots of a model that went on between them.
 
-    On text that does not change (Wikipedia with its lines shuffled) at most 0.03 % of the words
-    that are compared score above ``ALARM``, 3.5, whichever two snapshots; on generated text with
-    the frequencies of English 0.12 %. Of few words more do: of a hundred 0.4 %.
+    On text that does not change, Wikipedia with its lines shuffled, at most 0.05 % of the words
+    that are compared score above ``ALARM``, whichever the two snapshots (docs/benchmark.md: three
+    seeds, four pairs, 4 M to 17 M tokens); on generated text with topics 0.01 %. Of few words more
+    do: of random subsets of Wikipedia's, 0.2 % if they are a hundred and 0.8 % if they are thirty,
+    which is one word in four comparisons. Words that have no company, drawn one by one, break the
+    rule: 3 %. So do words that were evicted in between and came back: they are anew.
 
-    A word is not found by its score before it has come often enough that chance does not move it
-    as far: of words that were swapped with another in the second third of 12 M tokens, nine of ten
-    of those that had come 100 to 300 times, hardly one of those that had come 10 to 30 times.
+    What it finds depends on how often a word came: of words that were swapped with others as
+    frequent after half of the text, in the next quarter 11 % of those that had come 10 to 30 times,
+    58 % of 30 to 100, 94 % of 100 to 300, and all that were more frequent. Neighbours alone prove
+    little: where nothing changed, one to five of the ten nearest words are the same later.
 
     Parameters
     ----------
     old, new
         The snapshots, of the same model and taken alike (``combine``, ``refresh``). If either has
-        no counts, a word's place stands for its count, as by custom the most frequent come first;
-        then all words are compared, and changes are found less surely.
+        no counts, a word's place stands for its count, as by custom the most frequent come first.
+        Then all words are compared, and up to 0.3 % raise a false alarm.
     min_count
         Compare words that were seen so often by the older snapshot, and again since; None is
         ``LEAST_COUNT`` if there are counts. Counts that were forgotten in between (``half_life``)

@@ -17,6 +17,7 @@ from tests.benchmarks.turns import say, spread
 # As in the worker, which this process must not import: it has to stay small.
 THRESHOLDS = (3.0, 3.5, 4.0, 4.5)
 BANDS = (10, 30, 100, 300, 1000, 3000, 10_000)
+FEW = (30, 100)
 LOWS = BANDS[:-1]
 ALARM = 4.0
 
@@ -30,6 +31,7 @@ GENERATED = (
 
 
 def _false(name: str, found: list[dict[str, Any]]) -> list[str]:
+    at = THRESHOLDS.index(ALARM)
     return [
         name,
         spread([one["compared"] for one in found], ",.0f"),
@@ -37,7 +39,11 @@ def _false(name: str, found: list[dict[str, Any]]) -> list[str]:
             spread([100 * one["above"][place] for one in found], ".3f", " %")
             for place in range(len(THRESHOLDS))
         ),
-        spread([100 * one["uncounted"][THRESHOLDS.index(ALARM)] for one in found], ".3f", " %"),
+        spread([100 * one["uncounted"][at] for one in found], ".3f", " %"),
+        *(
+            spread([100 * one["few"][place][at] for one in found], ".3f", " %")
+            for place in range(len(FEW))
+        ),
         f"{statistics.median(one['kept'] for one in found):.0%}",
     ]
 
@@ -83,6 +89,7 @@ def measure(setting: Setting) -> Section:
             "words compared",
             *(f"above {least}" for least in THRESHOLDS),
             f"without counts, above {ALARM}",
+            *(f"of {size} words, above {ALARM}" for size in FEW),
             "neighbours kept",
         ),
         rows=[_false(name, found) for name, found in runs.items()],
@@ -95,20 +102,27 @@ def measure(setting: Setting) -> Section:
             "(as under *Soak*), so that none has any company. Seeds: "
             f"{len(next(iter(runs.values())))}; median and range.",
             "*Without counts*: of the same vectors, a word's place instead of its count, and all "
-            "words compared. *Neighbours kept*: of the ten nearest of every so many words, those "
+            "words compared. *Of 30 words*: of so many of these words, drawn at random again and "
+            "again, as if there were no others. *Neighbours kept*: of the ten nearest of every so many words, those "
             "that stayed, the median.",
         ),
-        raw=runs,
+        raw={
+            name: [{key: one[key] for key in one if key != "swapped"} for one in found]
+            for name, found in runs.items()
+        },
     )
 
 
 def swapped(setting: Setting) -> Section:
     """Count words that were swapped and found."""
     rows = []
+    shares: dict[str, list[list[float]]] = {}
     for name, found in _runs(setting).items():
         if "swapped" in found[0]:
             bands = [[score for one in found for score in one["swapped"][str(low)]] for low in LOWS]
-            rows.append([name, *(" / ".join(_shares(scores)) for scores in bands)])
+            shares[name] = [_shares(scores) for scores in bands]
+            cells = (" / ".join(f"{share:.0%}" for share in some) for some in shares[name])
+            rows.append([name, *cells])
     return Section(
         title="Words that were swapped",
         columns=(
@@ -121,16 +135,13 @@ def swapped(setting: Setting) -> Section:
             "round: twelve of each band of occurrences before the first snapshot. The share that "
             f"scores above {', '.join(map(str, THRESHOLDS))}, of all seeds.",
         ),
-        raw={},
+        raw=shares,
     )
 
 
-def _shares(scores: list[float]) -> list[str]:
-    return [
-        f"{statistics.fmean(score > least for score in scores):.0%}"
-        for least in THRESHOLDS
-        if scores
-    ]
+def _shares(scores: list[float]) -> list[float]:
+    """Return which share of the scores, if there are any, is above each threshold."""
+    return [statistics.fmean(score > least for score in scores) for least in THRESHOLDS if scores]
 
 
 def words(setting: Setting) -> Section | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,24 +24,49 @@ THRESHOLDS = (3.0, 3.5, 4.0, 4.5)
 BANDS = (10, 30, 100, 300, 1000, 3000, 10_000)
 """Bounds of occurrences before the change, of the words that are made to drift."""
 
+FEW = (30, 100)
+"""Sizes of small vocabularies."""
+
 SWAPPED = 12
 """Words of each band: few enough that what is usual stays so."""
 
 _PIECE = 2000  # lines learnt at once
 _TYPES, _TOPICS, _HALF = 200_000, 200, 30  # of generated text; half the words of a line
 _SHOWN = 15
+_ASKED = 500  # words whose neighbours are compared
+_DRAWN = 30_000  # words in all of the small vocabularies of one size
 
 
 def _alarms(old: KeyedVectors, new: KeyedVectors) -> dict[str, Any]:
     bare = [KeyedVectors(one.index_to_key, one.vectors) for one in (old, new)]
     drift, uncounted = measure_drift(old, new), measure_drift(bare[0], bare[1])
-    kept = sorted(word.kept for word in drift.most(len(drift.words))[:: len(drift.words) // 500])
+    every = len(drift.words) // _ASKED
+    some = replace(
+        drift, words=drift.words[::every], distances=drift.distances[::every],
+        expected=drift.expected[::every], scores=drift.scores[::every],
+    )  # fmt: skip
     return {
         "compared": len(drift.words),
         "above": _above(drift),
         "uncounted": _above(uncounted),
-        "kept": kept[len(kept) // 2],
+        "few": [_of_few(old, new, drift.words, size) for size in FEW],
+        "kept": statistics.median(word.kept for word in some.most(_ASKED)),
     }
+
+
+def _of_few(old: KeyedVectors, new: KeyedVectors, words: Sequence[str], size: int) -> list[float]:
+    """Return the shares of alarms where so few words, chosen at random, are all that there are."""
+    draw = random.Random(size)
+    shares = []
+    for _ in range(_DRAWN // size):
+        some = draw.sample(words, size)
+        shares.append(_above(measure_drift(_only(old, some), _only(new, some))))
+    return [statistics.fmean(column) for column in zip(*shares, strict=True)]
+
+
+def _only(vectors: KeyedVectors, words: list[str]) -> KeyedVectors:
+    counts = [vectors.get_vecattr(word, "count") for word in words]
+    return KeyedVectors(words, vectors[words], counts)
 
 
 def _above(drift: Drift) -> list[float]:
