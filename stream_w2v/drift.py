@@ -164,7 +164,7 @@ def measure_drift(old: KeyedVectors, new: KeyedVectors, min_count: int | None = 
     On text that does not change, Wikipedia with its lines shuffled, at most 0.05 % of the words
     that are compared score above ``ALARM``, whichever the two snapshots (docs/benchmark.md: three
     seeds, four pairs, 4 M to 17 M tokens); on generated text with topics 0.01 %. Of few words more
-    do: of random subsets of Wikipedia's, 0.2 % if they are a hundred and 0.8 % if they are thirty,
+    do: of random subsets of Wikipedia's, 0.15 % if they are a hundred and 0.9 % if they are thirty,
     which is one word in four comparisons. Words that have no company, drawn one by one, break the
     rule: 3 %. So do words that were evicted in between and came back: they are anew.
 

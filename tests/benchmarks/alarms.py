@@ -103,8 +103,8 @@ def measure(setting: Setting) -> Section:
             f"{len(next(iter(runs.values())))}; median and range.",
             "*Without counts*: of the same vectors, a word's place instead of its count, and all "
             "words compared. *Of 30 words*: of so many of these words, drawn at random again and "
-            "again, as if there were no others. *Neighbours kept*: of the ten nearest of every so many words, those "
-            "that stayed, the median.",
+            "again, as if there were no others. *Neighbours kept*: of the ten nearest of every so "
+            "many words, those that stayed, the median.",
         ),
         raw={
             name: [{key: one[key] for key in one if key != "swapped"} for one in found]
