@@ -31,6 +31,7 @@ from typer.main import get_command
 from stream_w2v.checkpoint import Checkpoint, Checkpoints, checkpoint_files, load_checkpoint
 from stream_w2v.config import Config
 from stream_w2v.connectors.kafka_options import is_topic
+from stream_w2v.drift import ALARM, LEAST_WORDS, Drift, measure_drift
 from stream_w2v.errors import ConfigError, SourceNotFoundError, StreamW2VError
 from stream_w2v.evaluation import AnalogyResult, evaluate_analogies, evaluate_similarity
 from stream_w2v.formats import ENDINGS, KIND, format_of
@@ -55,6 +56,9 @@ _ENDINGS = ", ".join(ENDINGS)
 SOME_CONTEXTS = 500_000
 """Contexts that --refresh keeps unless told otherwise: 24 MB. Of 17 M tokens, 650,000 hold four
 fifths of all contexts of the rare words."""
+
+_DRIFT_NEIGHBOURS = 4
+"""Of each kind on a line of drift: with all ten it would be too long to read."""
 
 app = typer.Typer(
     name=NAME,
@@ -273,6 +277,17 @@ def train(
     save: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="Save the whole model, to go on from.")
     ] = None,
+    drift: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Append what has drifted since the last look, one JSON object a line.",
+        ),
+    ] = None,
+    drift_every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=1, help="How often to look (3600 by default)."),
+    ] = None,
     load: Annotated[
         Path | None,
         typer.Option(
@@ -327,7 +342,7 @@ def train(
     finishes what is in hand and writes what was asked for; one more, after a second, aborts.
     """
     as_log = _as_log(log_format)
-    outputs = [str(path) for path in (vectors, save) if path is not None]
+    outputs = [str(path) for path in (vectors, save, drift) if path is not None]
     if not outputs and checkpoint is None:
         _refuse("nothing would be kept: give --vectors OUT, --save MODEL or --checkpoint DIR")
     only_with = {
@@ -342,13 +357,18 @@ def train(
             "--checkpoint-seconds": checkpoint_seconds is not None,
             "--checkpoint-keep": checkpoint_keep is not None,
         },
+        "--drift": {"--drift-every": drift_every is not None},
     }
-    for needed, value in (("--vectors", vectors), ("--checkpoint", checkpoint)):
+    for needed, value in (
+        ("--vectors", vectors),
+        ("--checkpoint", checkpoint),
+        ("--drift", drift),
+    ):
         for name, given in only_with[needed].items():
             if given and value is None:
                 _refuse(f"{name} is about {needed}, which is not given")
     if len({os.path.realpath(path) for path in outputs}) < len(outputs):
-        _refuse("--vectors and --save name the same file")
+        _refuse("two of --vectors, --save and --drift name the same file")
     goes_on = checkpoint is not None and _has_checkpoint(checkpoint)
     run = Run(
         sources=source,
@@ -359,6 +379,8 @@ def train(
         combine=combine,
         refresh=refresh,
         save=None if save is None else str(save),
+        drift=None if drift is None else str(drift),
+        drift_every=drift_every,
         field=field,
         record_start=record_start,
         dead_letters=dead_letters,
@@ -579,6 +601,79 @@ def similar(
     shown = [(printable(word), f"{score:.4f}") for word, score in found]
     width = max((len(word) for word, _ in shown), default=0) if sys.stdout.isatty() else 0
     say("\n".join(f"{word:<{width}}\t{score}" for word, score in shown))
+
+
+@app.command(
+    epilog=_examples(
+        "stream-w2v drift monday.safetensors friday.safetensors",
+        "stream-w2v drift monday.safetensors state/ -n 100 --json",
+    )
+)
+def drift(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="The older snapshot: what similar takes.")
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="A newer one of the same model.")],
+    topn: Annotated[int, typer.Option("-n", "--topn", min=1, help="Words to print.")] = 20,
+    min_count: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Compare words that came so often before OLD, and again since (5 by default).",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the words that moved further than their counts explain.
+
+    One line a word: its score, how far it moved and what is usual for such counts (cosine
+    distances), how often it was seen then and now, and near which words it was but is no longer,
+    and the other way round. A score above 4 is unusual.
+    """
+    found = measure_drift(_load_vectors(old), _load_vectors(new), min_count)
+    if not found.common:
+        _refuse(f"{old} and {new} have no word in common")
+    if not found.words:
+        _refuse(
+            f"fewer than {LEAST_WORDS} of the {found.common} words that {old} and {new} have in "
+            "common came often enough before and since, so there is no telling what is usual: "
+            "compare later snapshots, or lower --min-count"
+        )
+    if as_json:
+        say_json(found.to_dict(topn))
+        return
+    lines = list(_drift_lines(found, topn))
+    if sys.stdout.isatty():
+        titles = ("word", "score", "distance", "usual", "then", "now", "away from", "towards")
+        lines = [titles, *lines]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines = [["  ".join(map(str.ljust, line, widths)).rstrip()] for line in lines]
+        lines.append([_drift_summary(found)])
+    say("\n".join("\t".join(line) for line in lines))
+
+
+def _drift_lines(found: Drift, topn: int) -> Iterator[Sequence[str]]:
+    for word in found.most(topn):
+        yield (
+            printable(word.word),
+            f"{word.score:.1f}",
+            f"{word.distance:.3f}",
+            f"{word.expected:.3f}",
+            "" if word.then is None else str(word.then),
+            "" if word.now is None else str(word.now),
+            *(
+                ", ".join(map(printable, others[:_DRIFT_NEIGHBOURS]))
+                for others in (word.lost, word.gained)
+            ),
+        )
+
+
+def _drift_summary(found: Drift) -> str:
+    return (
+        f"{found.alarms:,} of {len(found.words):,} words score above {ALARM}; "
+        f"{len(found.appeared):,} words are new, {len(found.vanished):,} have gone"
+    )
 
 
 @app.command(

@@ -167,6 +167,7 @@ class Announced(Sink):
         self._sink = sink
         self._progress = progress
         self._what = what
+        self.every = sink.every
 
     def write(self, vectors: KeyedVectors) -> None:
         """Say so, and write."""

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from stream_w2v.checkpoint import Checkpoint, Checkpoints
 from stream_w2v.connectors import open_source
 from stream_w2v.connectors.kafka_options import check_apart, is_topic
+from stream_w2v.drift import DRIFT_SECONDS, DriftFile
 from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.formats import format_of
 from stream_w2v.model import Word2Vec
@@ -55,6 +56,8 @@ class Run:
         Where vectors go, and how.
     save
         Where the whole model goes at the end.
+    drift, drift_every
+        Where lines on what has drifted go, and how often.
     field, record_start, dead_letters, start
         Options of the source, None for what is usual there.
     checkpoint_every, checkpoint_seconds, checkpoint_keep
@@ -69,6 +72,8 @@ class Run:
     combine: str = DEFAULT_COMBINATION
     refresh: bool = False
     save: str | None = None
+    drift: str | None = None
+    drift_every: float | None = None
     field: str | None = None
     record_start: str | None = None
     dead_letters: str | None = None
@@ -105,7 +110,7 @@ class Run:
             msg = "the checkpoint does not say what was read: go on with train --checkpoint"
             raise FormatError(msg)
         kept = cls(**(values | dict.fromkeys(changes)))
-        paths = [*kept.sources, kept.vectors, kept.save, kept.dead_letters]
+        paths = [*kept.sources, kept.vectors, kept.save, kept.drift, kept.dead_letters]
         relative = [path for path in paths if path and _is_relative(path)]
         if relative and directory != os.getcwd():  # noqa: PTH109
             msg = f"the run named {relative[0]} in the directory {directory}: resume it from there"
@@ -133,7 +138,7 @@ def open_reader(run: Run, *, until_end: bool = False) -> Source:
         Whether to read files that were followed as such, and yet only what is there now.
     """
     topic = run.vectors is not None and is_topic(run.vectors)
-    for path in (None if topic else run.vectors, run.save):
+    for path in (None if topic else run.vectors, run.save, run.drift):
         if path:
             check_output(Path(path))
             check_no_source(Path(path), run.sources)
@@ -164,6 +169,14 @@ def read_topic(uri: str) -> KeyedVectors:
     with _kafka_needed():
         from stream_w2v.connectors.kafka_vectors import read_vectors
     return read_vectors(uri)
+
+
+def _sinks(run: Run) -> Iterator[tuple[Sink, str]]:
+    """Make the sinks of a run, each with what is said while it is written to."""
+    if run.vectors:
+        yield _sink(run.vectors, run.format), f"writing {run.vectors}"
+    if run.drift:
+        yield DriftFile(run.drift, run.drift_every or DRIFT_SECONDS), "looking for drift"
 
 
 def _sink(name: str, format: str | None) -> Sink:
@@ -210,10 +223,10 @@ def execute(
         Where to serve metrics, if anywhere.
     """
     model = start.model
-    sinks: list[Sink] = [_sink(run.vectors, run.format)] if run.vectors else []
     progress = None if quiet else Progress(model, reader, as_log=as_log)
-    if progress is not None:
-        sinks = [Announced(sink, progress, f"writing {run.vectors}") for sink in sinks]
+    sinks = [
+        sink if progress is None else Announced(sink, progress, what) for sink, what in _sinks(run)
+    ]
     served, nothing = _metrics(metrics), contextlib.nullcontext()
 
     def watch() -> None:
@@ -245,6 +258,7 @@ def execute(
     paths = {
         "vectors": run.vectors if totals.snapshots else None,
         "save": run.save,
+        "drift": run.drift,
         "checkpoint": checkpoints and str(checkpoints.directory),
     }
     if not quiet:

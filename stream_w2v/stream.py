@@ -125,7 +125,15 @@ class Source(ABC):
 
 
 class Sink(ABC):
-    """Where snapshots go."""
+    """Where snapshots go.
+
+    Attributes
+    ----------
+    every
+        Seconds after which it wants the next one; None leaves that to who writes to it.
+    """
+
+    every: float | None = None
 
     @abstractmethod
     def write(self, vectors: KeyedVectors) -> None:

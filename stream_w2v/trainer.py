@@ -85,8 +85,9 @@ class Trainer:
     sinks
         Where snapshots go: one at the end of the run, which closes them.
     snapshot_every
-        Seconds after which the sinks get a snapshot in between; training waits for them. If one
-        cannot be written, that is a warning, and the next one is tried when it is due.
+        Seconds after which the sinks get a snapshot in between, unless they have an ``every`` of
+        their own; training waits for them. If one cannot be written, that is a warning, and the
+        next one is tried when it is due.
     checkpoints
         Where checkpoints go: one at the beginning, unless the run goes on from one, and one at the
         end, whatever ends it in order. It stays open.
@@ -115,8 +116,8 @@ class Trainer:
     Raises
     ------
     ConfigError
-        If ``snapshot_every`` or another interval is not positive, ``combine`` not known, or there
-        is nothing to refresh from.
+        If ``snapshot_every``, a sink's ``every`` or another interval is not positive, ``combine``
+        not known, or there is nothing to refresh from.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Trainer:
             ("checkpoint_every", checkpoint_every),
             ("checkpoint_seconds", checkpoint_seconds),
             ("snapshot_every", snapshot_every),
+            *(("every", sink.every) for sink in sinks),
         ):
             if interval is not None and not interval > 0:
                 msg = f"{name} must be more than 0, not {interval}"
@@ -152,7 +154,10 @@ class Trainer:
         if checkpoint_every is None and checkpoint_seconds is None:
             checkpoint_seconds = _CHECKPOINT_SECONDS
         self._checkpoint_due = _Due(model, checkpoint_seconds, checkpoint_every)
-        self._snapshot_due = _Due(model, snapshot_every)
+        self._sinks_due = [
+            (sink, _Due(model, snapshot_every if sink.every is None else sink.every))
+            for sink in self.sinks
+        ]
         self._committed = checkpoints.durable if checkpoints else None
         self.checkpoint_time: float | None = None
         self.last_pause = self._longest_pause = 0.0
@@ -197,7 +202,7 @@ class Trainer:
             self._learn()
             self._checkpoint(last=True)
             if len(self.model.vocabulary) > 0:
-                self._snapshot(last=True)
+                self._snapshot(self.sinks, last=True)
             elif not (self._stopped and self._checkpoints):
                 # A run that was stopped may have its words after it goes on.
                 raise EmptyVocabularyError(self._why_empty())
@@ -261,8 +266,8 @@ class Trainer:
                 positions = ready.positions
                 begin = time.monotonic()
                 checkpoint = self._is_checkpoint_due()
-                snapshot = self._snapshot_due.now()
-                if checkpoint or snapshot:
+                due = [(sink, when) for sink, when in self._sinks_due if when.now()]
+                if checkpoint or due:
                     workers.finish()
                 if workers.idle:
                     self.positions = positions
@@ -270,9 +275,10 @@ class Trainer:
                     self._checkpoint()
                     self.last_pause = time.monotonic() - begin
                     self._longest_pause = max(self._longest_pause, self.last_pause)
-                if snapshot:
-                    self._snapshot()
-                    self._snapshot_due.again()
+                if due:
+                    self._snapshot([sink for sink, _ in due])
+                    for _, when in due:
+                        when.again()
                 self._commit()
                 if self._on_batch is not None:
                     self._on_batch()
@@ -306,12 +312,12 @@ class Trainer:
             self._committed = durable
             self.source.commit(durable)
 
-    def _snapshot(self, *, last: bool = False) -> None:
-        if not self.sinks:
+    def _snapshot(self, sinks: Sequence[Sink], *, last: bool = False) -> None:
+        if not sinks:
             return
         take = self.model.release if last and self._release else self.model.snapshot
         vectors = take(combine=self._combine, refresh=self._refresh)
-        for sink in self.sinks:
+        for sink in sinks:
             try:
                 sink.write(vectors)
             except StorageError as error:

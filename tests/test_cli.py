@@ -25,8 +25,9 @@ from stream_w2v import KeyedVectors, StreamW2VError, Word2Vec, output
 from stream_w2v.checkpoint import Checkpoints, checkpoint_files, load_checkpoint
 from stream_w2v.cli import main
 from stream_w2v.config import Config
+from stream_w2v.drift import measure_drift
 
-COMMANDS = ("train", "resume", "similar", "evaluate", "export", "info")
+COMMANDS = ("train", "resume", "similar", "drift", "evaluate", "export", "info")
 SMALL = ("--vector-size", "8", "--min-count", "2")
 PROGRAM = (sys.executable, "-m", "stream_w2v")
 
@@ -265,7 +266,8 @@ def test_train_json_is_one_object_on_standard_output(
         "stopped": False, "records": 300, "words": 3600, "invalid": 0, "oversize": 0,
         "evicted": 0, "forgotten": 0, "dead": 0, "snapshots": 1, "checkpoints": 0,
         "longest_pause": 0.0,
-        "vocabulary": 40, "vectors": str(vectors), "save": None, "checkpoint": None,
+        "vocabulary": 40, "vectors": str(vectors), "save": None, "drift": None,
+        "checkpoint": None,
     }  # fmt: skip
 
 
@@ -577,12 +579,20 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
             "--refresh is about --vectors, which is not given",
         ),
         (
+            ["{corpus}", "--save", "m", "--drift-every", "2"],
+            "--drift-every is about --drift, which is not given",
+        ),
+        (
+            ["{corpus}", "--save", "{tmp}/m.bin", "--drift", "{tmp}/./m.bin"],
+            "two of --vectors, --save and --drift name the same file",
+        ),
+        (
             ["{corpus}", "--save", "m", "--replay-passes", "2"],
             "--replay-passes is about --replay-tokens, which is 0",
         ),
         (
             ["{corpus}", "--save", "{tmp}/m.bin", "--vectors", "{tmp}/./m.bin"],
-            "--vectors and --save name the same file",
+            "two of --vectors, --save and --drift name the same file",
         ),
         (
             ["{corpus}", "--vectors", "x.doc"],
@@ -923,6 +933,104 @@ def test_similar_finds_what_belongs_together(run: Run, tmp_path: Path) -> None:
     run("train", corpus, *SMALL, "--sample", "0", "--vectors", vectors)
     nearest = {line.split("\t")[0] for line in run("similar", vectors, "a0").out.splitlines()[:4]}
     assert nearest == {"a1", "a2", "a3", "a4"}
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Train, and then go on with more text."""
+    folder = tmp_path_factory.mktemp("drift")
+    old, new = folder / "old.safetensors", folder / "new.safetensors"
+    for seed, saves in ((1, ("--save", old)), (2, ("--load", old, "--save", new))):
+        corpus = folder / f"{seed}.txt"
+        corpus.write_text(text(seed))
+        assert main(["train", str(corpus), *SMALL, *map(str, saves), "-q"]) == 0
+    return old, new
+
+
+def test_drift_prints_what_moved(run: Run, snapshots: tuple[Path, Path]) -> None:
+    """As tab-separated lines, or as JSON with all that is known."""
+    old, new = (Word2Vec.load(path).snapshot() for path in snapshots)
+    found = measure_drift(old, new)
+    (first, _) = found.most(2)
+    result = run("drift", *snapshots, "-n", "2")
+    assert (result.code, result.err) == (0, "")
+    line, second = result.out.splitlines()
+    word, score, distance, usual, then, now, lost, gained = line.split("\t")
+    assert second.count("\t") == 7
+    assert (word, score, float(distance)) == (
+        first.word,
+        f"{first.score:.1f}",
+        round(first.distance, 3),
+    )
+    assert float(usual) == round(first.expected, 3)
+    assert (int(then), int(now)) == (first.then, first.now)
+    assert (lost, gained) == (", ".join(first.lost[:4]), ", ".join(first.gained[:4]))
+    assert json.loads(run("drift", *snapshots, "-n", "2", "--json").out) == json.loads(
+        json.dumps(found.to_dict(2))
+    )
+    often = json.loads(run("drift", *snapshots, "--min-count", "60", "--json").out)
+    assert often["compared"] == len(measure_drift(old, new, 60).words) < len(found.words)
+
+
+def test_drift_refuses_what_cannot_be_compared(
+    run: Run, files: Files, snapshots: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Each in one line that says what to do."""
+    other, longer, bare = (tmp_path / name for name in ("o.txt", "l.txt", "b.txt"))
+    other.write_text("1 8\nzzz 1 2 3 4 5 6 7 8\n")
+    longer.write_text("1 2\na0 1 2\n")
+    KeyedVectors.load(files.vectors).save(bare)
+    for arguments, said in [
+        ((files.vectors, other), f"{files.vectors} and {other} have no word in common"),
+        ((files.vectors, longer), "vectors of 8 and of 2 numbers cannot be compared: name two"),
+        ((files.vectors, files.vectors), "fewer than 30 of the 40 words that "),
+        ((*snapshots, "--min-count", "999999"), "fewer than 30 of the 40 words that "),
+        ((bare, bare, "--min-count", "2"), "min_count needs counts, and these vectors have none"),
+        ((files.vectors, tmp_path / "no"), f"there is no file {tmp_path / 'no'}"),
+    ]:
+        assert error_of(run("drift", *arguments), 2).startswith(said)
+
+
+def test_train_looks_for_drift_on_the_way(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line a look; the checkpoint keeps where to, and resume goes on there."""
+    monkeypatch.chdir(tmp_path)
+    Path("c.txt").write_text(text(1))
+    looks = ("--drift", "d.jsonl", "--drift-every", "60", "--checkpoint", "state")
+    result = run("train", "c.txt", *SMALL, *looks, "--json")
+    assert (result.code, json.loads(result.out)["drift"]) == (0, "d.jsonl")
+    saved = load_checkpoint("state").run
+    assert (saved["drift"], saved["drift_every"]) == ("d.jsonl", 60.0)
+    # One look alone has nothing to compare with.
+    assert not Path("d.jsonl").exists()
+    monkeypatch.setattr("stream_w2v.trainer._Due.now", lambda _: True)
+    Path("c.txt").write_text(text(1) + text(2, 20_000))
+    assert run("resume", "state", "-q").code == 0
+    first, *_ = [json.loads(line) for line in Path("d.jsonl").read_text().splitlines()]
+    assert first["compared"] == 40
+    assert first["since"] <= first["time"]
+    assert {"word", "score", "lost", "gained"} < set(first["drifted"][0])
+    assert error_of(run("train", "c.txt", "--drift", "no/d", "--save", "m"), 2).startswith(
+        "cannot write no/d: there is no directory"
+    )
+
+
+def test_on_a_terminal_drift_is_a_table(
+    snapshots: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With titles, and a line on all words."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(["drift", *map(str, snapshots), "-n", "3"]) == 0
+    titles, *lines, summary = capsys.readouterr().out.splitlines()
+    assert re.split("  +", titles) == [
+        "word", "score", "distance", "usual", "then", "now", "away from", "towards"
+    ]  # fmt: skip
+    assert [line.index(re.split("  +", line)[1]) for line in lines] == [titles.index("score")] * 3
+    pattern = r"\d+ of 40 words score above 4\.0; 0 words are new, 0 have gone"
+    assert re.fullmatch(pattern, summary)
 
 
 def test_what_cannot_be_read_is_one_line(run: Run, files: Files, tmp_path: Path) -> None:

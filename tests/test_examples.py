@@ -1,5 +1,6 @@
 """The examples, and the README's code, are run as a user would run them."""
 
+import random
 import re
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PARTS = ["auth", "bill", "mail", "disk", "chat", "video", "proxy", "cron", "index", "cache"]
+CALLS = ["open", "read", "write", "close", "retry", "flush", "scan", "lock", "merge", "drop"]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
@@ -46,10 +49,35 @@ def test_a_text_is_replayed_to_kafka_and_learnt_as_it_comes(broker, tmp_path):
     assert re.fullmatch(r" +\d+ messages  cat:( \w+){6}\n", seen.splitlines(keepends=True)[-1])
 
 
+def service_log(seed: int, slow: str) -> str:
+    """Return the log of a service whose parts log their own calls, and one of them timeouts."""
+    draw = random.Random(seed)
+    lines = []
+    for _ in range(4000):
+        part = draw.choice(PARTS)
+        words = [part + call for call in draw.sample(CALLS, 5)]
+        if part == slow and draw.random() < 0.5:
+            words.insert(draw.randrange(5), "timeout")
+        lines.append(f"{draw.choice(['info', 'warn', 'debug'])} {part} {' '.join(words)}\n")
+    return "".join(lines)
+
+
+def test_the_token_that_moved_to_another_part_of_a_service_is_found(tmp_path):
+    """The disk timed out, then the mail does; nothing else has changed."""
+    logs = [tmp_path / name for name in ("app.log.2", "app.log.1", "app.log")]
+    for seed, (log, slow) in enumerate(zip(logs, ("disk", "disk", "mail"), strict=True)):
+        log.write_text(service_log(seed, slow))
+    said = run("examples/log_drift.py", *map(str, logs))
+    last = said.split("app.log:")[1]
+    near = r": was near (disk\w*(, )?){5}\n    and is near (mail\w*(, )?){5}\n"
+    assert re.search(rf"4\.0\n  [\d.]+ timeout{near}", last)
+
+
 def test_every_example_is_run():
     """An example without a test would break unseen."""
     assert EXAMPLES == [
         "live_neighbours.py",
+        "log_drift.py",
         "own_tokenizer.py",
         "quickstart.py",
         "replay_to_kafka.py",

@@ -140,6 +140,23 @@ def test_snapshots_are_combined_and_refreshed_as_asked() -> None:
         np.testing.assert_array_equal(sink.snapshots[0].vectors, expected.vectors)
 
 
+def test_a_sink_may_have_a_cadence_of_its_own() -> None:
+    """Others keep the trainer's; all of them get the last snapshot."""
+    often, seldom, last = Kept(), Kept(), Kept()
+    often.every, seldom.every = 1e-9, 1e9
+    Trainer(model(), Listed(TEXTS), [often, seldom, last]).run()
+    assert len(often.snapshots) == len(TEXTS) + 1
+    assert (len(seldom.snapshots), len(last.snapshots)) == (1, 1)
+    assert often.snapshots[-1] is seldom.snapshots[0] is last.snapshots[0]
+    others = [Kept(), Kept()]
+    others[0].every = 1e9
+    Trainer(model(), Listed(TEXTS), others, snapshot_every=1e-9).run()
+    assert [len(sink.snapshots) for sink in others] == [1, len(TEXTS) + 1]
+    seldom.every = 0
+    with pytest.raises(ConfigError, match="every must be more than 0, not 0"):
+        Trainer(model(), Listed(TEXTS), [seldom])
+
+
 def test_totals_are_those_of_the_run_not_of_the_model() -> None:
     """A model that had learnt before counts on; the totals start at 0."""
     learner = model()

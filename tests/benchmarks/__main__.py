@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import (
+    alarms,
     continual,
     corpus,
     drift,
@@ -52,6 +53,9 @@ SECTIONS = {
     "drift": drift.measure,
     "drift-neighbours": drift.neighbours,
     "drift-elsewhere": drift.stationary,
+    "drift-alarms": alarms.measure,
+    "drift-swapped": alarms.swapped,
+    "drift-words": alarms.words,
 }
 QUICK_TOKENS = 500_000
 QUICK_SOAK_TOKENS = 5_000_000
