@@ -149,9 +149,9 @@ class FollowSource(Source):
                     self._tracker.close()
 
     def reload(self) -> None:
-        """Look at once which files match the globs."""
+        """Look which files match the globs with the next poll."""
+        # No more: to set an event may interrupt itself in a signal handler, and wait for ever.
         self._names_due = 0.0
-        self._wake.set()
 
     def status(self) -> str:
         """Return how many files are followed, and how many bytes there still are to read."""

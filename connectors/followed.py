@@ -341,7 +341,7 @@ class Followed:
 
     def ignore(self) -> None:
         """Count all that it holds as done, without learning it: it was there before."""
-        if self._is_compressed():
+        if has_compressed(self.seen.path):
             self._head = Mark.of(content(self.seen.path, 0, HEAD_BYTES) or b"")
         else:
             self.begin_at(self.seen.size)
@@ -363,7 +363,7 @@ class Followed:
 
     def skip_lines(self) -> None:
         """Leave out the whole lines that it holds already."""
-        if self._is_compressed():
+        if has_compressed(self.seen.path):
             self.ignore()
             return
         start = max(0, self.seen.size - _CHUNK)
@@ -371,9 +371,12 @@ class Followed:
         self.begin_at(start + last.rfind(b"\n") + 1)
 
     def move(self, seen: Seen, now: float) -> None:
-        """Go on in a file that holds the same; what is open and has lost its name is read on."""
-        self.place()
-        if not self.is_intact():
+        """Go on in a file that holds the same.
+
+        What is open and has lost its name is read on if its content is now compressed; a plain file
+        in its place, as editors and ``sed -i`` leave it, is read instead.
+        """
+        if not self.is_intact() or not has_compressed(seen.path):
             self.close()
         self.see(seen, now)
 
@@ -398,6 +401,15 @@ class Followed:
             if Mark.of(head[: self._head.length]) == self._head:
                 self._head = Mark.of(head)
                 self._changed()
+
+
+def has_compressed(path: str) -> bool:
+    """Whether what is there is compressed."""
+    try:
+        with open(path, "rb") as file:
+            return is_compressed(file.read(16), path)
+    except OSError:
+        return False
 
 
 def content(path: str, start: int, length: int) -> bytes | None:

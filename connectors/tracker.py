@@ -202,6 +202,10 @@ class Tracker:
                 folders = {os.path.dirname(match) for match in matches}
             for place in folders:
                 self._rotated.setdefault(place, []).append(name)
+            # What links lead to is rotated where it is.
+            for match in filter(os.path.islink, matches):
+                place, real = os.path.split(os.path.realpath(match))
+                self._rotated.setdefault(place, []).append(glob.escape(real))
         self._paths = {path: self._paths.get(path) for path in paths}
         entries = frozenset(entry for folder in self._rotated for entry in _entries(folder))
         if entries != self._entries:
@@ -227,6 +231,7 @@ class Tracker:
     def _listing(self) -> dict[Inode, Seen]:
         """Return the files that are followed, and those that they may have been rotated to."""
         found: dict[Inode, Seen] = {}
+        known = {file.seen.inode[1] for file in self.files}
         for seen in self._paths.values():
             if seen is not None:
                 found.setdefault(seen.inode, seen)
@@ -234,7 +239,10 @@ class Tracker:
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if any(is_rotated(entry.name, pattern) for pattern in patterns):
+                        # What is known may have a name that nobody could have guessed.
+                        if entry.inode() in known or any(
+                            is_rotated(entry.name, pattern) for pattern in patterns
+                        ):
                             with suppress(OSError):
                                 seen = Seen.of(entry.path, entry.stat())
                                 if stat.S_ISREG(entry.stat().st_mode):

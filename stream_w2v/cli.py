@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -114,6 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     log, handler = logging.getLogger("stream_w2v"), _Lines(as_json=as_log)
     log.addHandler(handler)
+    hangup = signal.getsignal(signal.SIGHUP)
+    if hangup == signal.SIG_DFL and not sys.stderr.isatty():
+        # A service may be told to look again before it looks at all.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     level = log.level
     log.setLevel(logging.INFO if as_log else logging.WARNING)
     try:
@@ -134,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+        signal.signal(signal.SIGHUP, hangup)
     return code if isinstance(code, int) else 0
 
 

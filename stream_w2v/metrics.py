@@ -76,9 +76,11 @@ class Metrics:
         ProcessCollector(registry=registry)
         try:
             self._server, self._thread = start_http_server(int(match[2]), host, registry)
-        except OSError as error:
-            msg = f"metrics cannot be served at {address}: {error.strerror or error}"
+        except (OSError, UnicodeError) as error:
+            msg = f"metrics cannot be served at {address}: {getattr(error, 'strerror', error)}"
             raise ConfigError(msg) from error
+        # Whoever asks and hangs up is no reason for a traceback.
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self.address = f"{host}:{self._server.server_port}"
 
     def update(self, trainer: Trainer) -> None:

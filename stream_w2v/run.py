@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import logging
 import math
 import os
@@ -146,6 +147,11 @@ def open_reader(run: Run, *, until_end: bool = False) -> Source:
     if len(set(named)) < len(named):
         msg = "two of --vectors, --save and --dead-letters name the same file"
         raise ConfigError(msg)
+    for output in filter(None, written) if run.follow else ():
+        for source in run.sources:
+            if fnmatch.fnmatchcase(os.path.abspath(output), os.path.abspath(source)):  # noqa: PTH100
+                msg = f"{output} would be followed as one of {source}: write it elsewhere"
+                raise ConfigError(msg)
     for source in filter(is_topic, run.sources):
         for output in filter(None, (run.vectors, run.save)):
             check_apart(source, output, run.dead_letters)

@@ -493,8 +493,8 @@ def test_every_command_takes_checkpoints(run: Run, files: Files, tmp_path: Path)
         facts = json.loads(run("info", place, "--json").out)
         assert facts["kind"] == "checkpoint"
         size = files.corpus.stat().st_size
-        place = facts["positions"][str(files.corpus)]
-        assert (place["next"], place["finished"]) == (size, True)
+        at = facts["positions"][str(files.corpus)]
+        assert (at["next"], at["finished"]) == (size, True)
         assert facts["run"]["sources"] == [str(files.corpus)]
         assert "positions" in run("info", place).out
 
