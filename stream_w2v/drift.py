@@ -51,10 +51,11 @@ _NEIGHBOUR_COUNT = 20
 """Occurrences of a word that is shown as a neighbour: where rare words stand is chance."""
 
 _LEAST = 1e-9  # the distance of vectors that differ by rounding alone is below
-_LEAST_SPREAD = 0.1  # a fourth of what it is; of use where all is the same
-_OUTLIER = 3.0
+_LEAST_SPREAD = 0.1  # a third of what it is on Wikipedia; of use where all is the same
+_OUTLIER = 3.0  # spreads from what is usual, beyond which a word is left out of the fit
 _FITS = 5
-_WINDOW, _MOST_WINDOW, _WINDOWS = 50, 500, 20
+_WINDOW, _MOST_WINDOW = 50, 500  # words that one is compared with, at least and at most
+_WINDOWS = 20  # between the two, a part of so many of all words
 _BLOCK = 1 << 14  # rows whose distances are worked out at once
 
 
