@@ -101,7 +101,7 @@ class Drift:
     old, new
         The snapshots.
     words
-        The words that were compared, those with the highest score first. None if fewer than
+        The words that were compared, those with the highest score first; empty if fewer than
         ``LEAST_WORDS`` words can be.
     distances, expected, scores
         float64 ``[n]``, of these words: see :class:`WordDrift`.
