@@ -21,7 +21,14 @@ from stream_w2v.connectors.followed import (
     Seen,
     is_beginning,
 )
-from stream_w2v.connectors.rotation import earlier_names, is_dated, is_rotated, order, undated
+from stream_w2v.connectors.rotation import (
+    COMPRESSED,
+    earlier_names,
+    is_dated,
+    is_rotated,
+    order,
+    undated,
+)
 from stream_w2v.errors import SourceError
 from stream_w2v.stream import Positions
 
@@ -353,6 +360,9 @@ class Tracker:
 
     def _may_be_copy(self, seen: Seen, found: dict[Inode, Seen]) -> bool:
         """Whether a file is perhaps being made from another one, which is there still."""
+        if not seen.size and seen.path.endswith(COMPRESSED):
+            # Too soon to tell that it is compressed: its bytes would be taken for lines.
+            return True
         folder, name = os.path.split(seen.path)
         earlier = {os.path.join(folder, one) for one in earlier_names(name)}
         return any(
