@@ -20,7 +20,7 @@ from stream_w2v.connectors.dead_letters import DeadLetter, DeadLettersFile
 from stream_w2v.connectors.follow import FollowSource
 from stream_w2v.connectors.followed import TAIL_BYTES, Mark
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN, Input
-from stream_w2v.connectors.lines import BOM, Cutter, DeadLine, Piece, join
+from stream_w2v.connectors.lines import BOM, Cut, Cutter, Piece, join
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
 
@@ -69,11 +69,11 @@ class FileSource(Source):
     The positions map the path of each file, from the root and without links, to ``next``, the
     offset of the next record in its decompressed content, ``finished``, whether it has been read
     to its end, ``tail``, what tells the bytes before the next record from others, and ``dead``, how
-    many records were not learnt, by reason. A record is a line with
-    its line break; the last one needs none, and a UTF-8 byte order mark at the start belongs to no
-    record. Standard input and pipes that go on from a position pass over that many bytes, because
-    they are expected to begin anew. A compressed file that was finished is not looked at again; a
-    plain one is read on if it has grown.
+    many records were not learnt, by reason. A record is a line with its line break; the last one
+    needs none, and a UTF-8 byte order mark at the start belongs to no record. Standard input and
+    pipes that go on from a position pass over that many bytes, because they are expected to begin
+    anew. A compressed file that was finished is not looked at again; a plain one is read on if it
+    has grown.
     """
 
     def __init__(
@@ -290,23 +290,18 @@ class _Lines:
         if self._cutter is None:
             ends = record_ends(data, self._limit, ended=ended)
             done = int(ends[-1]) if len(ends) else 0
-            piece: Piece = (memoryview(data)[:done], ends)
-            dead: list[DeadLine] = []
+            cut = Cut(memoryview(data)[:done], ends, done, self.skipping, [])
         else:
             cut = self._cutter.cut(data, ended=ended, skipping=self.skipping)
-            done, self.skipping, dead = cut.size, cut.skipping, cut.dead
-            piece = cut.data, cut.ends
-        letters = [
-            DeadLetter(self.path, self.position + line.start, line.reason, line.value)
-            for line in dead
-        ]
+        done, self.skipping = cut.size, cut.skipping
+        letters = cut.letters(self.path, self.position)
         self.dead.update(letter.reason for letter in letters)
         self._begun = data[done:]
         if done:
             self.position += done
             self._learnt = (self._learnt + data[max(0, done - TAIL_BYTES) : done])[-TAIL_BYTES:]
             self.tail = Mark.of(self._learnt)
-        return piece, letters
+        return (cut.data, cut.ends), letters
 
 
 def record_ends(data: bytes, limit: int, *, ended: bool) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-from stream_w2v.connectors.dead_letters import DeadLetter, DeadLettersFile
+from stream_w2v.connectors.dead_letters import DeadLettersFile
 from stream_w2v.connectors.followed import Followed, RewrittenError
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN
 from stream_w2v.connectors.lines import BOM, Cutter, Piece, join
@@ -142,7 +142,6 @@ class FollowSource(Source):
                         if not self._follow and not self._tracker.due:
                             break
                         self._wake.wait(self._poll_seconds)
-                        self._wake.clear()
                     self._look()
             finally:
                 if self._closed:
@@ -254,15 +253,9 @@ class FollowSource(Source):
             file.take(len(BOM), skipping=False)
             data = file.rest
         cut = self._cutter.cut(data, ended=ended, skipping=file.skipping)
-        if cut.dead:
-            file.dead.update(letter.reason for letter in cut.dead)
-            if self._letters is not None:
-                self._letters.write(
-                    [
-                        DeadLetter(file.seen.path, file.next + start, reason, value)
-                        for start, reason, value in cut.dead
-                    ]
-                )
+        file.dead.update(line.reason for line in cut.dead)
+        if cut.dead and self._letters is not None:
+            self._letters.write(cut.letters(file.seen.path, file.next))
         file.take(cut.size, skipping=cut.skipping)
         return [(cut.data, cut.ends)] if len(cut.ends) else []
 

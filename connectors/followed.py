@@ -348,13 +348,6 @@ class Followed:
         self.close()
         self.finish()
 
-    def _is_compressed(self) -> bool:
-        try:
-            with open(self.seen.path, "rb") as file:
-                return is_compressed(file.read(16), self.seen.path)
-        except OSError:
-            return False
-
     def begin_at(self, offset: int) -> None:
         """Leave out what is before an offset."""
         before = content(self.seen.path, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_w2v.connectors.dead_letters import DeadLetter
 from stream_w2v.connectors.messages import TOO_LONG, Messages, UnreadableError
 from stream_w2v.errors import ConfigError
 
@@ -50,6 +51,12 @@ class Cut(NamedTuple):
     size: int
     skipping: bool
     dead: list[DeadLine]
+
+    def letters(self, part: str, offset: int) -> list[DeadLetter]:
+        """Return the dead records as they are kept, if what was cut begins at an offset there."""
+        return [
+            DeadLetter(part, offset + start, reason, value) for start, reason, value in self.dead
+        ]
 
 
 class Cutter:
