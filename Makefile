@@ -38,7 +38,7 @@ demo: $(VENV)/installed-run
 	$(BIN)/stream-w2v evaluate $(VECTORS) --similarity examples/data/similarity.tsv --analogies examples/data/analogies.txt
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
