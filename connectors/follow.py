@@ -72,11 +72,18 @@ class FollowSource(Source):
     takes for a rotated one are those in the same directory whose name, without a number, a date
     and the ending of a compressed file, is that of a file that is followed.
 
+    A rotated file that holds what another one begins with is a copy, and not learnt. A copy under
+    a name that is none of a rotated file is a file of its own, if a glob matches it.
+
     A file that cannot be read is named in a warning, and tried again; one that is damaged is read
-    as far as possible, and counted as a dead letter.
+    as far as possible, and counted as a dead letter. A file that is gone is remembered for an hour:
+    if it comes back with the same inode, as from a disk that was away, it is read on.
 
     What cannot be seen: a file that was truncated and has the same bytes again up to where it had
-    been read, and lines that were written and deleted between two looks.
+    been read, and lines that were written and deleted between two looks. A file that has become
+    shorter is a new one, and learnt from its beginning. If a log is rotated into another folder, or
+    to a name that nobody could guess, while nobody follows it, what is compressed there or was
+    rotated several times is only found if a glob matches it.
     """
 
     def __init__(
@@ -151,6 +158,7 @@ class FollowSource(Source):
         """Look which files match the globs with the next poll."""
         # No more: to set an event may interrupt itself in a signal handler, and wait for ever.
         self._names_due = 0.0
+        self._tracker.due = True
 
     def status(self) -> str:
         """Return how many files are followed, and how many bytes there still are to read."""
@@ -236,6 +244,10 @@ class FollowSource(Source):
             # It may have grown between the last look and its rotation.
             file.look(now)
             if file.is_behind:
+                return []
+            if file.is_outgrown():
+                file.close()
+                self._tracker.due = True
                 return []
         pieces: list[Piece] = []
         if file.ended or (file.superseded and quiet):

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from stream_w2v.connectors.content import UnreadableError, content, has_compressed, read_up_to
 from stream_w2v.connectors.inputs import Input, is_compressed
 from stream_w2v.errors import SourceError
 
@@ -88,8 +89,14 @@ class Followed:
         Whether it is no longer written to, as far as its name tells.
     quiet_since
         When it was last seen to grow.
+    ignored
+        Whether what it holds is not learnt: it was there before, or is read elsewhere.
+    was_opened
+        Whether it has been open since it was taken up.
     lost_since
         Since when it has not been found; None if it was found the last time.
+    gone
+        How many bytes are known to be missing, if it was given up; None as long as it was not.
     dead
         How many records could not be read, by reason.
     """
@@ -99,9 +106,11 @@ class Followed:
         self.seen = seen
         self.next = 0
         self.rest = b""
-        self.skipping = self.finished = self.superseded = False
+        self.skipping = self.finished = self.superseded = self.ignored = False
+        self.was_opened = False
         self.quiet_since = 0.0
         self.lost_since: float | None = None
+        self.gone: int | None = None
         self.dead: Counter[str] = Counter()
         self._head = self._tail = _NOTHING
         self._learnt = b""  # the last bytes before ``next``, as far as they are known
@@ -121,6 +130,8 @@ class Followed:
         made.next = place["next"]
         made.finished = place["finished"]
         made.skipping = place.get("skipping", False)
+        made.ignored = place.get("ignored", False)
+        made.gone = place.get("gone")
         made.dead.update(place.get("dead", {}))
         made._head, made._tail = Mark(*place["head"]), Mark(*place["tail"])
         return made
@@ -140,12 +151,27 @@ class Followed:
                 "next": self.next,
                 "finished": self.finished,
                 **({"skipping": True} if self.skipping else {}),
+                **({"ignored": True} if self.ignored else {}),
+                **({} if self.gone is None else {"gone": self.gone}),
                 **({"dead": dict(self.dead)} if self.dead else {}),
             }
         return self._place
 
     def _changed(self) -> None:
         self._place = None
+
+    def give_up(self, missing: int) -> None:
+        """Close it, as one that is gone, with so many bytes missing; it may come back."""
+        self.close()
+        self.gone = missing
+        self._changed()
+
+    def found(self) -> None:
+        """Hear that it is there."""
+        self.lost_since = None
+        if self.gone is not None:
+            self.gone = None
+            self._changed()
 
     # Which file it is.
 
@@ -198,8 +224,10 @@ class Followed:
             return
         if seen.size != self.seen.size:
             self.quiet_since = now
-        if seen.size > self.offset and self._compressed is None:
-            self.finished = False
+            # Of what was ignored compressed it is not known how much it held.
+            unknown = self.ignored and not self.next and not self.was_empty
+            if seen.size > self.offset and self._compressed is None and not unknown:
+                self.finished = self.ignored = False
         self.seen = seen
         self._changed()
 
@@ -217,16 +245,25 @@ class Followed:
         self._mark_head()
         return status.st_nlink > 0
 
+    @property
+    def head(self) -> Mark:
+        """What its beginning is known by."""
+        return self._head
+
     def is_in(self, path: str) -> bool:
-        """Whether a file holds what has been read of this one. Nothing is no evidence."""
+        """Whether a file holds what has been read of this one. Nothing is no evidence.
+
+        Raises
+        ------
+        UnreadableError
+            If that cannot be known now.
+        """
         self.place()  # which brings the marks up to date
-        if not self._head.length:
-            return False
-        head = content(path, 0, self._head.length)
-        if head is None or Mark.of(head) != self._head:
-            return False
-        tail = content(path, self.next - self._tail.length, self._tail.length)
-        return tail is not None and Mark.of(tail) == self._tail
+        return (
+            not self.was_empty
+            and _holds(path, 0, self._head)
+            and _holds(path, self.next - self._tail.length, self._tail)
+        )
 
     def is_intact(self) -> bool:
         """Whether it, held open, still holds what has been seen of it."""
@@ -275,7 +312,7 @@ class Followed:
                 if not self._head.length:
                     self._head = Mark.of(content(path, 0, HEAD_BYTES) or b"")
                 self._compressed = Input(path, start)
-                learnt = _read(self._compressed, self._tail.length)
+                learnt = read_up_to(self._compressed, self._tail.length)
                 os.close(file)
                 learnt, self.rest = learnt[: self._tail.length], learnt[self._tail.length :]
             else:
@@ -291,6 +328,7 @@ class Followed:
             self._close()
             raise RewrittenError(path)
         self._learnt = learnt
+        self.was_opened = True
         self._mark_head()
 
     def read(self, size: int) -> bytes:
@@ -334,13 +372,28 @@ class Followed:
         self.skipping = skipping
         self._changed()
 
+    def is_outgrown(self) -> bool:
+        """Whether what has its name now, compressed, holds more than what is held open.
+
+        So it is if it was replaced by a copy that grew. To look means to decompress it, which is
+        left out if its times are those of what is open: then it was made from that.
+        """
+        if self._file is None or self.seen.inode == self._inode:
+            return False
+        try:
+            made = os.stat(self.seen.path).st_mtime_ns == os.fstat(self._file).st_mtime_ns
+            return not made and bool(content(self.seen.path, self.offset, 1))
+        except (OSError, UnreadableError):
+            return False
+
     def finish(self) -> None:
         """Expect no more."""
         self.finished = True
         self._changed()
 
     def ignore(self) -> None:
-        """Count all that it holds as done, without learning it: it was there before."""
+        """Count all that it holds as done, without learning it."""
+        self.ignored = True
         if has_compressed(self.seen.path):
             self._head = Mark.of(content(self.seen.path, 0, HEAD_BYTES) or b"")
         else:
@@ -371,7 +424,10 @@ class Followed:
         """
         if not self.is_intact() or not has_compressed(seen.path):
             self.close()
+        ignored = self.ignored
         self.see(seen, now)
+        if ignored:
+            self.ignore()
 
     def close(self) -> None:
         """Close it. What was read and is part of no record is read again."""
@@ -396,46 +452,6 @@ class Followed:
                 self._changed()
 
 
-def has_compressed(path: str) -> bool:
-    """Whether what is there is compressed."""
-    try:
-        with open(path, "rb") as file:
-            return is_compressed(file.read(16), path)
-    except OSError:
-        return False
-
-
-def content(path: str, start: int, length: int) -> bytes | None:
-    """Return some of a file's decompressed content; None if it has less, or cannot be read now."""
-    try:
-        source = Input(path, start)
-    except (OSError, SourceError):
-        return None
-    try:
-        return _read(source, length)[:length]
-    except SourceError:
-        return None
-    finally:
-        source.close()
-
-
-def is_beginning(copy: Seen, path: str) -> bool:
-    """Whether a file may be a copy, perhaps not yet a whole one, of what another one holds."""
-    for start in (0, max(0, copy.size - TAIL_BYTES)):
-        theirs = content(copy.path, start, TAIL_BYTES)
-        # A compressed file cannot be read before it is whole.
-        if theirs is not None and content(path, start, len(theirs)) != theirs:
-            return False
-    return True
-
-
-def _read(source: Input, length: int) -> bytes:
-    data = b""
-    while len(data) < length and not source.ended:
-        data += source.read(max(_CHUNK, length))
-    return data
-
-
 def _opened(path: str) -> int:
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -446,3 +462,8 @@ def _opened(path: str) -> int:
             raise
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         return os.open(path, flags)
+
+
+def _holds(path: str, start: int, mark: Mark) -> bool:
+    data = content(path, start, mark.length)
+    return data is not None and Mark.of(data) == mark

@@ -1,28 +1,28 @@
-"""Which files are followed: found by their names, known whatever they are called by now."""
+"""Which file is which: the files that are followed, known whatever they are called by now."""
 
 from __future__ import annotations
 
 import fnmatch
-import glob
 import logging
 import os
 import stat
-import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from stream_w2v.connectors.content import UnreadableError, content
+from stream_w2v.connectors.copies import Copies
+from stream_w2v.connectors.folders import Folders
 from stream_w2v.connectors.followed import (
     Followed,
     GoneError,
     Inode,
+    Mark,
     RewrittenError,
     Seen,
-    is_beginning,
 )
 from stream_w2v.connectors.rotation import (
-    COMPRESSED,
     earlier_names,
     is_dated,
     is_rotated,
@@ -32,10 +32,14 @@ from stream_w2v.connectors.rotation import (
 from stream_w2v.errors import SourceError
 from stream_w2v.stream import Positions
 
-_GRANULARITY_NS = 3_000_000_000
-"""How exact a file system's times are, at worst."""
+_AGAIN_SECONDS = 60
+"""How often it is looked which file is which though nothing says that any has changed."""
+
+_REMEMBER_SECONDS = 3600
+"""How long a file that is gone is known again if it comes back, as from a disk that was away."""
 
 _LOST = "deleted before it was read"
+_UNSEEN = "deleted while nobody followed it"
 _OURS = "followed"
 """Entry of the positions that is no file."""
 
@@ -75,17 +79,16 @@ class Tracker:
         self._patterns = patterns
         self._latest = latest
         self._settle_seconds = settle_seconds
+        self._folders = Folders(patterns)
         self._known: set[str] = set()  # patterns that were followed before
         self._made = 0
-        self._paths: dict[str, Seen | None] = {}  # that match, and what was there last
-        self._rotated: dict[str, list[str]] = {}  # folders, and of which names rotated files are
-        self._folders: dict[str, int] = {}  # and when they changed
-        self._entries: frozenset[tuple[str, int]] = frozenset()  # of these folders
+        self._numbers: set[int] = set()  # of the inodes of what is known
         self._open: dict[Inode, Followed] = {}
         self._near: list[Followed] = []  # open, and where their paths say
         self._away: list[Followed] = []  # open, and not to be seen by their paths
-        self._held: dict[Inode, tuple[Seen, float]] = {}  # perhaps copies, and since when
-        self._waiting = False  # whether some could not be opened
+        self._copies = Copies()
+        self._unreadable: set[Inode] = set()  # of which it is not known what they hold
+        self._again = 0.0  # when to look again though nothing has changed
         self._warned: set[str] = set()
         self._others: dict[str, Any] = {}
 
@@ -104,6 +107,7 @@ class Tracker:
                 self._others[key] = place
         for file in self.files:
             file.quiet_since = now
+        self._count()
 
     def positions(self) -> dict[str, Any]:
         """Return where each file is."""
@@ -120,6 +124,8 @@ class Tracker:
         for file in self.files:
             file.close()
 
+    # Looking.
+
     def look(self, now: float, *, names: bool) -> bool:
         """See what has grown, what has gone, and what is new; return whether anything has.
 
@@ -132,12 +138,12 @@ class Tracker:
             fifth of the time.
         """
         changed = self._look_at_sizes(now)
-        for file in self._away:
+        for file in filter(lambda file: file.is_plain, self._away):
             if not file.look(now) and file.finished:
                 self.due = True
             changed = changed or file.is_behind
-        if names:
-            self._match()
+        if names and (self._folders.match(self._numbers) or now >= self._again):
+            self.due = True
         if names or self.due:
             changed = self._look_at_names(now) or changed
         if self.due:
@@ -152,20 +158,21 @@ class Tracker:
             if file.has_other_size():
                 changed = True
                 file.look(now)
-                self._paths[file.seen.path] = file.seen
+                self._folders.paths[file.seen.path] = file.seen
                 self.due = self.due or file.seen.size <= file.offset
         return changed
 
     def _look_at_names(self, now: float) -> bool:
         changed = False
-        for path, before in self._paths.items():
+        paths = self._folders.paths
+        for path, before in paths.items():
             try:
                 status = os.stat(path)
             except OSError:
                 status = None
             if status is None or not stat.S_ISREG(status.st_mode):
                 if before is not None:
-                    self._paths[path] = None
+                    paths[path] = None
                     self.due = True
                 continue
             if (
@@ -175,7 +182,7 @@ class Tracker:
                 and (status.st_dev, status.st_ino) == before.inode
             ):
                 continue
-            seen = self._paths[path] = Seen.of(path, status)
+            seen = paths[path] = Seen.of(path, status)
             file = self._open.get(seen.inode)
             # If it has grown, reading tells whether it is still the same; if it has changed and
             # not grown, perhaps what came has been moved elsewhere.
@@ -186,89 +193,25 @@ class Tracker:
                 changed = True
         return changed
 
-    def _match(self) -> None:
-        """See which paths there are, and where what they are rotated to may be."""
-        if self._waiting:
-            self.due = True
-        if self._is_unchanged():
-            return
-        paths: list[str] = []
-        self._rotated = {}
-        for pattern in self._patterns:
-            folder, name = os.path.split(pattern)
-            if not glob.has_magic(pattern) or os.path.lexists(pattern):
-                paths.append(pattern)
-                places = {(folder, name), os.path.split(os.path.realpath(pattern))}
-                for place, real in places:
-                    self._rotated.setdefault(place, []).append(glob.escape(real))
-                continue
-            matches = sorted(glob.glob(pattern, recursive=True))
-            paths += matches
-            folders = {folder}
-            if glob.has_magic(folder):
-                folders = {os.path.dirname(match) for match in matches}
-            for place in folders:
-                self._rotated.setdefault(place, []).append(name)
-            # What links lead to is rotated where it is.
-            for match in filter(os.path.islink, matches):
-                place, real = os.path.split(os.path.realpath(match))
-                self._rotated.setdefault(place, []).append(glob.escape(real))
-        self._paths = {path: self._paths.get(path) for path in paths}
-        entries = frozenset(entry for folder in self._rotated for entry in _entries(folder))
-        if entries != self._entries:
-            self._entries = entries
-            self.due = True
+    def _look_soon(self, now: float) -> None:
+        """Look again before long at what is only waited for."""
+        self._again = min(self._again, now + self._settle_seconds)
 
-    def _is_unchanged(self) -> bool:
-        """Whether no folder that may hold our files has changed since the last time."""
-        before = self._folders
-        self._folders = {}
-        for folder in self._rotated:
-            with suppress(OSError):
-                self._folders[folder] = os.stat(folder).st_mtime_ns
-        # A change just now may not show in the time of a folder that has changed just before.
-        past = time.time_ns() - _GRANULARITY_NS
-        return (
-            bool(before)
-            and before == self._folders
-            and all(changed < past for changed in before.values())
-            and not any(glob.has_magic(os.path.dirname(pattern)) for pattern in self._patterns)
-        )
-
-    def _listing(self) -> dict[Inode, Seen]:
-        """Return the files that are followed, and those that they may have been rotated to."""
-        found: dict[Inode, Seen] = {}
-        known = {file.seen.inode[1] for file in self.files}
-        for seen in self._paths.values():
-            if seen is not None:
-                found.setdefault(seen.inode, seen)
-        for folder, patterns in self._rotated.items():
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        # What is known may have a name that nobody could have guessed.
-                        if entry.inode() in known or any(
-                            is_rotated(entry.name, pattern) for pattern in patterns
-                        ):
-                            with suppress(OSError):
-                                seen = Seen.of(entry.path, entry.stat())
-                                if stat.S_ISREG(entry.stat().st_mode):
-                                    found.setdefault(seen.inode, seen)
-            except OSError:
-                continue
-        return found
+    # Which file is which.
 
     def _identify(self, now: float) -> None:
         """Find every file that is known under the name that it has now, and take up new ones."""
-        found = self._listing()
+        self._again = now + _AGAIN_SECONDS
+        self._unreadable = set()
+        found = self._folders.listing(self._numbers)
         present: dict[Inode, Followed] = {}
         lost: list[Followed] = []
-        for file in self.files:
+        # What is gone may have left its inode to another one.
+        for file in sorted(self.files, key=lambda file: file.gone is not None):
             seen = found.get(file.seen.inode)
             if seen is not None and seen.inode not in present and self._is_still(file, seen):
                 file.see(seen, now)
-                file.lost_since = None
-                present[seen.inode] = file
+                self._meet(file, present)
             else:
                 lost.append(file)
         for file in lost:
@@ -276,12 +219,15 @@ class Tracker:
                 file.close()
             if file.is_plain:
                 file.look(now)
-        self._find_lost(found, present, lost, now)
-        gone = {file.key for file in lost if self._is_gone(file, now)}
-        self.files = [file for file in self.files if file.key not in gone]
+        self._find(lost, found, present, now)
+        self._give_up(lost, found, present, now)
         self._take_up(found, present, now)
         self._known |= set(self._patterns)
         self._open_files(now)
+        self._count()
+
+    def _count(self) -> None:
+        self._numbers = {file.seen.inode[1] for file in self.files}
 
     def _is_still(self, file: Followed, seen: Seen) -> bool:
         """Whether a file with the same inode is the same file."""
@@ -289,85 +235,184 @@ class Tracker:
             return file.is_intact()
         if file.finished and seen[1:] == file.seen[1:]:
             return True
-        return file.was_empty or file.is_in(seen.path)
+        try:
+            return file.was_empty or file.is_in(seen.path)
+        except UnreadableError:
+            # Opening it, some time, will tell.
+            return True
 
-    def _find_lost(
+    def _meet(self, file: Followed, present: dict[Inode, Followed]) -> None:
+        """Note that a file is there."""
+        if file.gone is not None:
+            self.missing -= file.gone
+            if file.dead.pop(_LOST, 0) + file.dead.pop(_UNSEEN, 0):
+                _log.warning("%s is there again", file.seen.path)
+        file.found()
+        present[file.seen.inode] = file
+
+    def _find(
         self,
+        lost: list[Followed],
         found: dict[Inode, Seen],
         present: dict[Inode, Followed],
-        lost: list[Followed],
         now: float,
     ) -> None:
-        """Find what is no longer where it was in files that hold the same."""
-        for seen in _by_age(found, present):
-            file = next((file for file in lost if file.is_in(seen.path)), None)
-            if file is not None:
-                file.move(seen, now)
-                file.lost_since = None
-                present[seen.inode] = file
-                lost.remove(file)
+        """Find what is no longer where it was in files that hold the same, and are no other's."""
+        wanted: dict[Mark, list[Followed]] = defaultdict(list)
+        for file in sorted(lost, key=lambda file: file.ignored):
+            if file.gone is None and not file.was_empty:
+                wanted[file.head].append(file)
+        if not wanted:
+            return
+        lengths = sorted({mark.length for mark in wanted}, reverse=True)
+        # Of several that hold it the newest one holds the most, and one that was ignored, because
+        # all of it was read elsewhere, no more than that.
+        unknown = [seen for inode, seen in found.items() if inode not in present]
+        ignored = [file.seen for file in present.values() if file.ignored]
+        for seen in sorted(unknown, key=_age, reverse=True) + sorted(
+            ignored, key=_age, reverse=True
+        ):
+            try:
+                head = content(seen.path, 0, lengths[0]) or b""
+                alike = [file for length in lengths for file in wanted[Mark.of(head[:length])]]
+                if seen.inode in present:
+                    alike = [file for file in alike if not file.ignored]
+                same = next((file for file in alike if file.is_in(seen.path)), None)
+            except UnreadableError:
+                self._unreadable.add(seen.inode)
+                continue
+            if same is not None:
+                if seen.inode in present:
+                    self.files.remove(present[seen.inode])
+                wanted[same.head].remove(same)
+                lost.remove(same)
+                with suppress(GoneError, SourceError):
+                    same.move(seen, now)
+                self._meet(same, present)
 
-    def _is_gone(self, file: Followed, now: float) -> bool:
-        """Whether to give up a file that was not found."""
+    # What is gone.
+
+    def _give_up(
+        self,
+        lost: list[Followed],
+        found: dict[Inode, Seen],
+        present: dict[Inode, Followed],
+        now: float,
+    ) -> None:
+        """Give up files that were not found, but know them again for a while."""
+        late = [file for file in lost if self._is_late(file, now)]
+        if any(file.gone is None and not file.finished for file in late):
+            # Rotated to a name that nobody could have guessed, and copied or compressed.
+            folders = {os.path.dirname(file.seen.path) for file in late}
+            self._find(late, self._folders.everything(folders), present, now)
+        forgotten = set()
+        for file in late:
+            if file.gone is None:
+                self._report(file)
+            assert file.lost_since is not None
+            # What has another content by now, or had none, would be known by nothing.
+            if (
+                file.was_empty
+                or file.seen.inode in found
+                or now - file.lost_since >= _REMEMBER_SECONDS
+            ):
+                forgotten.add(file.key)
+                self.past.update(file.dead)
+        self.files = [file for file in self.files if file.key not in forgotten]
+
+    def _is_late(self, file: Followed, now: float) -> bool:
+        """Whether a file that was not found has had the time to be."""
         if file.is_open and not file.finished:
             # It has lost its name, and is read to its end all the same.
             return False
+        if file.lost_since is None:
+            file.lost_since = now
         # Between the steps of a rotation it may have no name at all.
-        file.lost_since = file.lost_since or now
         if now - file.lost_since < self._settle_seconds:
             self.due = True
             return False
+        if self._unreadable or os.path.dirname(file.seen.path) in self._folders.closed:
+            self._look_soon(now)
+            return False
+        return True
+
+    def _report(self, file: Followed) -> None:
+        """Say and count what a file that is gone has taken along."""
         missing = 0 if file.finished else max(0, file.seen.size - file.next)
+        self.missing += missing
         if missing:
+            file.dead[_LOST] = 1
             _log.warning(
                 "%s was deleted or emptied before it was read: at least %d bytes are lost",
                 file.seen.path,
                 missing,
             )
-            self.missing += missing
-            self.past[_LOST] += 1
-        self.past.update(file.dead)
-        file.close()
-        return True
+        elif not (file.finished or file.was_opened or file.was_empty):
+            file.dead[_UNSEEN] = 1
+            _log.warning(
+                "%s was deleted or emptied while nobody followed it: "
+                "what was written to it after byte %d is lost",
+                file.seen.path,
+                file.next,
+            )
+        file.give_up(missing)
+
+    # What is new.
 
     def _take_up(
         self, found: dict[Inode, Seen], present: dict[Inode, Followed], now: float
     ) -> None:
         """Begin to follow files that are new."""
-        held, self._held = self._held, {}
-        watched = {seen.inode for seen in self._paths.values() if seen is not None}
-        for seen in _by_age(found, present):
-            if self._may_be_copy(seen, found):
-                before, since = held.get(seen.inode, (None, now))
-                since = since if before == seen else now
-                settled = now - since >= self._settle_seconds
-                if not (settled and seen.size and seen.inode in watched):
-                    self._held[seen.inode] = (seen, since)
-                    if not settled:
-                        self.due = True
-                    continue
-            self._made += 1
-            file = Followed(f"{seen.path}#{self._made}", seen)
-            file.quiet_since = now
-            fresh = self._is_fresh(seen)
-            with suppress(GoneError):
-                if fresh and seen.inode not in watched:
-                    file.ignore()
-                elif fresh and self._latest:
-                    file.skip_lines()
-                present[seen.inode] = file
-                self.files.append(file)
+        watched = {seen.inode for seen in self._folders.paths.values() if seen is not None}
+        copies = self._copies = Copies(found.values(), watched, self._copies)
+        new = [seen for inode, seen in found.items() if inode not in present]
+        new.sort(key=lambda seen: order(os.path.basename(seen.path), seen.changed))
+        ignored: dict[Inode, bool] = {}  # of those that are begun
+        latest: set[Inode] = set()
+        doubtful = []
+        for seen in new:
+            if seen.inode in self._unreadable:
+                self._look_soon(now)
+            elif self._is_fresh(seen) and (self._latest or seen.inode not in watched):
+                ignored[seen.inode] = seen.inode not in watched
+                latest.add(seen.inode)
+            elif copies.may_be(seen):
+                doubtful.append(seen)
+            else:
+                ignored[seen.inode] = False
+        known = present.keys() | ignored.keys()
+        ignored |= copies.decide(doubtful, known, now, self._settle_seconds)
+        self.due = self.due or copies.due
+        if copies.unreadable:
+            self._look_soon(now)
+        for seen in new:
+            if (whole := ignored.get(seen.inode)) is not None:
+                self._begin(seen, present, now, ignored=whole, latest=seen.inode in latest)
 
-    def _may_be_copy(self, seen: Seen, found: dict[Inode, Seen]) -> bool:
-        """Whether a file is perhaps being made from another one, which is there still."""
-        if not seen.size and seen.path.endswith(COMPRESSED):
-            # Too soon to tell that it is compressed: its bytes would be taken for lines.
-            return True
-        folder, name = os.path.split(seen.path)
-        earlier = {os.path.join(folder, one) for one in earlier_names(name)}
-        return any(
-            is_beginning(seen, other.path) for other in found.values() if other.path in earlier
-        )
+    def _begin(
+        self,
+        seen: Seen,
+        present: dict[Inode, Followed],
+        now: float,
+        *,
+        ignored: bool = False,
+        latest: bool = False,
+    ) -> None:
+        """Begin to follow a file; its content may be ignored, or only the lines that it has."""
+        self._made += 1
+        file = Followed(f"{seen.path}#{self._made}", seen)
+        file.quiet_since = now
+        try:
+            if ignored:
+                file.ignore()
+            elif latest:
+                file.skip_lines()
+        except (GoneError, SourceError):
+            file.close()
+            self._look_soon(now)
+            return
+        present[seen.inode] = file
+        self.files.append(file)
 
     def _is_fresh(self, seen: Seen) -> bool:
         """Whether a file was there before it, or what it was rotated from, was followed."""
@@ -380,6 +425,8 @@ class Tracker:
         }
         # By way of a link it may match none.
         return self._known.isdisjoint(patterns or self._patterns)
+
+    # What is open.
 
     def _open_files(self, now: float) -> None:
         """Open what is to be read, and close what is not written to any more."""
@@ -396,7 +443,7 @@ class Tracker:
                     self.due = True
                 else:
                     self._warn(str(error))
-        self._waiting = any(file.is_waiting for file in self.files)
+                    self._look_soon(now)
         self._see_superseded()
         self._open = {file.seen.inode: file for file in self.files if file.is_open}
         plain = [file for file in self.files if file.is_plain]
@@ -405,26 +452,27 @@ class Tracker:
 
     def _see_superseded(self) -> None:
         """See which files have a successor; of each log the last such is kept open for a while."""
-        watched = {seen.path: seen.inode for seen in self._paths.values() if seen is not None}
-        newest: dict[tuple[str, str], tuple[Any, ...]] = {}
-        last: dict[tuple[str, str], Followed] = {}
+        watched = {
+            seen.path: seen.inode for seen in self._folders.paths.values() if seen is not None
+        }
+        logs: dict[tuple[str, str], list[Followed]] = defaultdict(list)
         for file in self.files:
             folder, name = os.path.split(file.seen.path)
-            age = order(name, 0)
-            if is_dated(name):
-                newest[folder, undated(name)] = max(newest.get((folder, undated(name)), age), age)
-        for file in self.files:
-            folder, name = os.path.split(file.seen.path)
-            log = (folder, undated(name))
-            file.superseded = (
-                watched.get(file.seen.path) != file.seen.inode
-                or any(os.path.join(folder, one) in watched for one in earlier_names(name))
-                or (is_dated(name) and order(name, 0) < newest[log])
-            )
-            if file.superseded and file.finished and file.is_open:
-                if log in last:
-                    last[log].close()
-                last[log] = file
+            logs[folder, undated(name)].append(file)
+        for (folder, _), files in logs.items():
+            names = [os.path.basename(file.seen.path) for file in files]
+            newest = max((order(name, 0) for name in names if is_dated(name)), default=None)
+            last = None
+            for file, name in zip(files, names, strict=True):
+                file.superseded = (
+                    watched.get(file.seen.path) != file.seen.inode
+                    or any(os.path.join(folder, one) in watched for one in earlier_names(name))
+                    or (newest is not None and is_dated(name) and order(name, 0) < newest)
+                )
+                if file.superseded and file.finished and file.is_open:
+                    if last is not None:
+                        last.close()
+                    last = file
 
     def _taken_over(self, path: str, place: Any) -> Followed | None:
         """Return a file that a FileSource was reading."""
@@ -449,16 +497,6 @@ class Tracker:
             _log.warning("%s", what)
 
 
-def _entries(folder: str) -> list[tuple[str, int]]:
-    """Return what a folder holds: paths and inodes."""
-    try:
-        with os.scandir(folder) as entries:
-            return [(entry.path, entry.inode()) for entry in entries]
-    except OSError:
-        return []
-
-
-def _by_age(found: dict[Inode, Seen], present: dict[Inode, Followed]) -> list[Seen]:
-    """Return the files that are not known, those of one log from the oldest to the newest."""
-    new = [seen for inode, seen in found.items() if inode not in present]
-    return sorted(new, key=lambda seen: order(os.path.basename(seen.path), seen.changed))
+def _age(seen: Seen) -> tuple[Any, ...]:
+    """Return what sorts files by when they were written to, or, if that is no help, by name."""
+    return seen.changed, order(os.path.basename(seen.path), 0)

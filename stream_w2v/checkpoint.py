@@ -210,7 +210,7 @@ class Checkpoints:
 
     def _write(self, model: Word2Vec, positions: Positions) -> None:
         numbers = [_number(path) for path in self.directory.glob("checkpoint-*")]
-        path = self.directory / f"checkpoint-{max(numbers, default=0) + 1:012}.safetensors"
+        path = self.directory / file_name(max(numbers, default=0) + 1)
         model.save(path, {"positions": dict(positions), "run": self.run})
         self.newest = (model.records, positions)
         self.durable = positions
@@ -308,6 +308,11 @@ def _read(path: Path, text: str | Tokenizer | None, workers: int | None) -> Chec
         msg = f"{path} is a saved model, but no checkpoint: it does not know its place in a stream"
         raise FormatError(msg) from error
     return Checkpoint(model, positions, run, path)
+
+
+def file_name(number: int) -> str:
+    """Return what a checkpoint's file is called."""
+    return f"checkpoint-{number:012}.safetensors"
 
 
 def _number(path: Path) -> int:

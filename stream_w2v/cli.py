@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 import re
 import signal
 import sys
@@ -131,11 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error.__cause__, BrokenPipeError):
             # Whoever read what was written (`export ... /dev/stdout | head`) has seen enough.
             return 0
-        if debug:
-            traceback.print_exc()
         message, code = _explain(error)
         with contextlib.suppress(OSError):
-            handler.say("error", message)
+            if debug and not as_log:
+                traceback.print_exc()
+            where = {"traceback": traceback.format_exc()} if debug else None
+            handler.say("error", message, where)
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
@@ -161,7 +161,12 @@ class _Lines(logging.Handler):
         if self._as_json:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             line = {"time": now, "level": level, "message": message, **(facts or {})}
-            print(json.dumps(line), file=sys.stderr, flush=True)
+            # JSON has no number for a loss that is not finite.
+            known = {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in line.items()
+            }
+            print(json.dumps(known), file=sys.stderr, flush=True)
         else:
             print(f"{NAME}: {level}: {message}", file=sys.stderr, flush=True)
 
@@ -342,8 +347,7 @@ def train(
     finishes what is in hand and writes what was asked for; one more, after a second, aborts.
     """
     as_log = _as_log(log_format)
-    outputs = [str(path) for path in (vectors, save, drift) if path is not None]
-    if not outputs and checkpoint is None:
+    if vectors is None and save is None and drift is None and checkpoint is None:
         _refuse("nothing would be kept: give --vectors OUT, --save MODEL or --checkpoint DIR")
     only_with = {
         "--vectors": {
@@ -367,8 +371,6 @@ def train(
         for name, given in only_with[needed].items():
             if given and value is None:
                 _refuse(f"{name} is about {needed}, which is not given")
-    if len({os.path.realpath(path) for path in outputs}) < len(outputs):
-        _refuse("two of --vectors, --save and --drift name the same file")
     goes_on = checkpoint is not None and _has_checkpoint(checkpoint)
     run = Run(
         sources=source,
@@ -393,7 +395,7 @@ def train(
     config = Config.from_options(options)
     if load is None and not goes_on:
         config = _new_config(options, refresh=refresh)
-    with open_reader(run) as reader, _checkpoints(checkpoint, run) as checkpoints:
+    with open_reader(run, checkpoint) as reader, _checkpoints(checkpoint, run) as checkpoints:
         begin = None if checkpoints is None else _newest(checkpoints, options.get("workers"))
         if begin is not None:
             _check_options(begin.model, options, begin.path)
@@ -468,7 +470,7 @@ def resume(
         until_end = follow is False and run.follow is True
         if follow is False:
             run = replace(run, follow=False)
-        with open_reader(run, until_end=until_end) as reader:
+        with open_reader(run, directory, until_end=until_end) as reader:
             execute(
                 run,
                 reader,

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from stream_w2v.errors import ConfigError
 from stream_w2v.model import Word2Vec
-from stream_w2v.stream import Source, dead_letters
+from stream_w2v.stream import Source, dead_letters, missing_bytes
 from stream_w2v.trainer import Trainer
 
 try:
@@ -21,6 +21,7 @@ except ImportError as error:
     raise ConfigError(msg) from error
 
 _EVERY_SECONDS = 1.0
+_SILENT_SECONDS = 10.0
 
 _COUNTERS = {
     "records": "Records learnt, over the life of the model.",
@@ -79,7 +80,11 @@ class Metrics:
         except (OSError, UnicodeError) as error:
             msg = f"metrics cannot be served at {address}: {getattr(error, 'strerror', error)}"
             raise ConfigError(msg) from error
-        # Whoever asks and hangs up is no reason for a traceback.
+        # Whoever asks nothing is no reason for a thread that waits for ever, and whoever hangs up
+        # none for a traceback.
+        handler: Any = self._server.RequestHandlerClass
+        patient = type("Handler", (handler,), {"timeout": _SILENT_SECONDS})
+        self._server.RequestHandlerClass = patient
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self.address = f"{host}:{self._server.server_port}"
 
@@ -108,6 +113,11 @@ class Metrics:
                 trainer.last_pause,
             ),
         }
+        if missing := missing_bytes(trainer.positions):
+            gauges["source_missing_bytes"] = (
+                "Bytes that were deleted before they were read.",
+                float(missing),
+            )
         lag = source.lag()
         if lag is not None:
             gauges["source_lag"] = ("What there still is to read: bytes, or messages.", float(lag))

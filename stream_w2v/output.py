@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import json
 import os
@@ -64,6 +65,17 @@ def check_no_source(path: Path, sources: Sequence[str]) -> None:
         matches = [source] if Path(source).exists() else glob.glob(source, recursive=True)  # noqa: PTH207
         if any(path.samefile(match) for match in matches):
             msg = f"{path} is one of the sources, and would be overwritten"
+            raise ConfigError(msg)
+
+
+def check_not_followed(path: Path, patterns: Sequence[str]) -> None:
+    """Refuse to write what would be read as it grows."""
+    target = path.absolute()
+    for pattern in patterns:
+        whole = os.path.abspath(pattern)  # noqa: PTH100
+        # Too much matches then rather than too little: ** goes through any number of folders.
+        if fnmatch.fnmatchcase(str(target), whole) if "**" in whole else target.match(whole):
+            msg = f"{path} would be followed, because {pattern} matches it: write it elsewhere"
             raise ConfigError(msg)
 
 

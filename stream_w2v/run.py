@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
+import itertools
 import logging
 import math
 import os
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from stream_w2v.checkpoint import Checkpoint, Checkpoints
+from stream_w2v.checkpoint import Checkpoint, Checkpoints, file_name
 from stream_w2v.connectors import open_source
 from stream_w2v.connectors.kafka_options import check_apart, is_topic
 from stream_w2v.drift import DRIFT_SECONDS, DriftFile
 from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.formats import format_of
 from stream_w2v.model import Word2Vec
-from stream_w2v.output import check_no_source, check_output, say_json
+from stream_w2v.output import check_no_source, check_not_followed, check_output, say_json
 from stream_w2v.progress import Announced, Progress, short
 from stream_w2v.snapshot import DEFAULT_COMBINATION
 from stream_w2v.stream import Sink, Source
@@ -82,6 +82,20 @@ class Run:
     checkpoint_seconds: float | None = None
     checkpoint_keep: int = 3
 
+    def written(self) -> dict[str, str]:
+        """Return the files that it writes, by the option that names them."""
+        named = {
+            "--vectors": self.vectors,
+            "--save": self.save,
+            "--drift": self.drift,
+            "--dead-letters": self.dead_letters,
+        }
+        return {
+            option: path
+            for option, path in named.items()
+            if path and not is_topic(path) and not path.startswith("topic:")
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-serialisable values, with the directory that its paths are from."""
         return {**asdict(self), "directory": os.getcwd()}  # noqa: PTH109
@@ -127,36 +141,35 @@ def _is_relative(path: str) -> bool:
     return path != "-" and not (rest if separator else path).startswith(("/", "topic:"))
 
 
-def open_reader(run: Run, *, until_end: bool = False) -> Source:
+def open_reader(run: Run, checkpoints: Path | None = None, *, until_end: bool = False) -> Source:
     """Make the source of a run, once it is sure that its outputs can be written.
 
     Parameters
     ----------
     run
         The run.
+    checkpoints
+        Where its checkpoints go.
     until_end
         Whether to read files that were followed as such, and yet only what is there now.
     """
-    topic = run.vectors is not None and is_topic(run.vectors)
-    for path in (None if topic else run.vectors, run.save, run.drift):
-        if path:
-            check_output(Path(path))
-            check_no_source(Path(path), run.sources)
-    written = [run.vectors, run.save, run.dead_letters]
-    named = [os.path.realpath(path) for path in filter(None, written)]
-    if len(set(named)) < len(named):
-        msg = "two of --vectors, --save and --dead-letters name the same file"
-        raise ConfigError(msg)
-    for output in filter(None, written) if run.follow else ():
-        for source in run.sources:
-            if fnmatch.fnmatchcase(os.path.abspath(output), os.path.abspath(source)):  # noqa: PTH100
-                msg = f"{output} would be followed as one of {source}: write it elsewhere"
-                raise ConfigError(msg)
+    written = run.written()
+    for path in written.values():
+        check_output(Path(path))
+        check_no_source(Path(path), run.sources)
+    for (first, path), (second, other) in itertools.combinations(written.items(), 2):
+        if os.path.realpath(path) == os.path.realpath(other):
+            msg = f"{first} and {second} name the same file"
+            raise ConfigError(msg)
+    if run.follow:
+        grow = [Path(path) for path in written.values()]
+        for file in grow if checkpoints is None else [*grow, checkpoints / file_name(1)]:
+            check_not_followed(file, run.sources)
     for source in filter(is_topic, run.sources):
         for output in filter(None, (run.vectors, run.save)):
             check_apart(source, output, run.dead_letters)
-    if run.vectors and not topic:
-        format_of(run.vectors, run.format)
+    if "--vectors" in written:
+        format_of(written["--vectors"], run.format)
     options: dict[str, Any] = {name: getattr(run, name) for name in _SOURCE_OPTIONS}
     if until_end and not any(map(is_topic, run.sources)):
         options |= {"follow": True, "until_end": True}
@@ -229,6 +242,16 @@ def execute(
     ]
     served, nothing = _metrics(metrics), contextlib.nullcontext()
 
+    def say(what: str, facts: Mapping[str, Any] | None = None) -> None:
+        if as_log and not quiet:
+            _log.info("%s", what, extra={"facts": facts or {}})
+        elif not quiet:
+            with contextlib.suppress(OSError):
+                print(what, file=sys.stderr, flush=True)
+
+    if served is not None:
+        say(f"metrics are served at http://{served.address}/metrics")
+
     def watch() -> None:
         if progress is not None:
             progress.update()
@@ -261,14 +284,8 @@ def execute(
         "drift": run.drift,
         "checkpoint": checkpoints and str(checkpoints.directory),
     }
-    if not quiet:
-        with contextlib.suppress(OSError):
-            written = [path for path in paths.values() if path]
-            said = _summary(totals, model, received, written)
-            if as_log:
-                _log.info("%s", said, extra={"facts": asdict(totals)})
-            else:
-                print(said, file=sys.stderr, flush=True)
+    written = [path for path in paths.values() if path]
+    say(_summary(totals, model, received, written), asdict(totals))
     if as_json:
         say_json(asdict(totals) | {"vocabulary": len(model.vocabulary)} | paths)
 
@@ -278,9 +295,7 @@ def _metrics(address: str | None) -> Metrics | None:
         return None
     from stream_w2v.metrics import Metrics
 
-    served = Metrics(address)
-    _log.info("metrics are served at http://%s/metrics", served.address)
-    return served
+    return Metrics(address)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,11 @@ def dead_letters(positions: Positions) -> Counter[str]:
     return total
 
 
+def missing_bytes(positions: Positions) -> int:
+    """Return how many bytes were deleted before they were read, as far as the source knows."""
+    return sum(part.get("missing", 0) for part in positions.values() if isinstance(part, Mapping))
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some consecutive records of a source, as one buffer of bytes.

@@ -194,6 +194,36 @@ class World:
         if self.random.random() < 0.3:
             self._compress(self.folder / "app.log.1")
 
+    def copy(self) -> None:
+        """Copy and go on writing to the log itself."""
+        if self.link:
+            return
+        if self.partial:
+            # If the copy remains and the log does not, that is its last line.
+            self.at_risk.add(self.partial)
+        self._shift()
+        shutil.copy2(self.log, self.folder / "app.log.1")
+        if self.random.random() < 0.3:
+            self._compress(self.folder / "app.log.1")
+        # It is known by what is beside it, as long as that is there.
+        for _ in range(3):
+            self.time += 10
+            self.read(stop=False)
+        self.checkpoint()
+
+    def replace(self) -> None:
+        """Put a copy in its place, as editors and ``sed -i`` do."""
+        if self.partial:
+            # What was begun would be a line of the old file, and go on in the new one.
+            return
+        new = self.folder / ".new"
+        shutil.copy(self.log, new)
+        new.rename(self.log.resolve())
+        # What happens to it before that is seen happens to what seems to be another file.
+        for _ in range(2):
+            self.time += 10
+            self.read(stop=False)
+
     def _risk(self, path: Path) -> None:
         """Note which lines are deleted that are not learnt for good."""
         data = UNPACK.get(path.suffix, bytes)(path.read_bytes())
@@ -240,9 +270,9 @@ class World:
         self.time += self.random.choice([0.25, 10])
         self.read()
 
-    def read(self) -> None:
+    def read(self, *, stop: bool | None = None) -> None:
         """Read what there is, or some of it."""
-        stop = self.random.random() < 0.2
+        stop = self.random.random() < 0.2 if stop is None else stop
         for batch in self._batches:
             start = 0
             for end in batch.ends.tolist():
@@ -278,8 +308,8 @@ class World:
 
     STEPS = (
         "append", "append", "append", "append", "poll", "poll", "poll", "rotate", "rotate",
-        "rotate_dated", "copy_truncate", "truncate", "delete", "delete_rotated", "checkpoint",
-        "restart", "kill",
+        "rotate_dated", "copy_truncate", "copy", "replace", "truncate", "delete", "delete_rotated",
+        "checkpoint", "restart", "kill",
     )  # fmt: skip
 
     def run(self, steps: int) -> None:

@@ -584,7 +584,7 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
         ),
         (
             ["{corpus}", "--save", "{tmp}/m.bin", "--drift", "{tmp}/./m.bin"],
-            "two of --vectors, --save and --drift name the same file",
+            "--save and --drift name the same file",
         ),
         (
             ["{corpus}", "--save", "m", "--replay-passes", "2"],
@@ -592,7 +592,16 @@ def test_train_says_what_was_left_out(run: Run, tmp_path: Path) -> None:
         ),
         (
             ["{corpus}", "--save", "{tmp}/m.bin", "--vectors", "{tmp}/./m.bin"],
-            "two of --vectors, --save and --drift name the same file",
+            "--vectors and --save name the same file",
+        ),
+        (
+            ["{tmp}/*.b", "--follow", "--save", "m", "--drift", "{tmp}/x.b"],
+            "{tmp}/x.b would be followed, because {tmp}/*.b matches it: write it elsewhere",
+        ),
+        (
+            ["{tmp}/**", "--follow", "--checkpoint", "{tmp}/a"],
+            "{tmp}/a/checkpoint-000000000001.safetensors would be followed, because {tmp}/** "
+            "matches it: write it elsewhere",
         ),
         (
             ["{corpus}", "--vectors", "x.doc"],

@@ -1,9 +1,11 @@
 """Files that grow and rotate."""
 
+import errno
 import gzip
 import json
 import os
 import resource
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 import rotating
 
-from stream_w2v.connectors import open_source
+from stream_w2v.connectors import folders, followed, inputs, open_source, tracker
 from stream_w2v.connectors.files import FileSource
 from stream_w2v.connectors.follow import FollowSource
 from stream_w2v.errors import ConfigError, SourceNotFoundError
@@ -279,6 +281,170 @@ def test_what_was_deleted_unread_is_reported(log, follow, caplog):
     assert dead_letters(again.positions) == {"deleted before it was read": 1}
     log.write_bytes(SECOND)
     assert again.read() == [SECOND]
+
+
+def test_what_was_deleted_while_nobody_followed_is_reported(log, follow, caplog):
+    """Though nothing is known to be missing; what is emptied before our eyes is not."""
+    follower = follow(log)
+    follower.read()
+    os.truncate(log, 0)
+    follower.read(10)
+    follower.read(10)
+    assert not caplog.text
+    append(log, SECOND)
+    follower.read()
+    follower.close()
+    log.unlink()
+    again = follow(log, positions=follower.positions)
+    again.read(10)
+    again.read(10)
+    assert f"what was written to it after byte {len(SECOND)} is lost" in caplog.text
+    assert dead_letters(again.positions) == {"deleted while nobody followed it": 1}
+    assert again.positions["followed"]["missing"] == 0
+
+
+@pytest.mark.parametrize("name", ["app.log.old", "app.log-21112026", "yesterday.gz", "app.log.1.Z"])
+def test_a_rotated_file_is_found_whatever_it_is_called(log, follow, name):
+    """By its inode, or, if it was compressed, by what it holds."""
+    follower = follow(log)
+    follower.read()
+    follower.close()
+    append(log, SECOND)
+    if name.endswith(".gz"):
+        log.with_name(name).write_bytes(gzip.compress(log.read_bytes()))
+        log.unlink()
+    else:
+        log.rename(log.with_name(name))
+    log.write_bytes(b"new\n")
+    again = follow(log, positions=follower.positions)
+    assert sorted(again.read() + again.read(10) + again.read(10)) == [b"new\n", SECOND]
+    append(log.with_name("other.log"), b"other\n")
+    assert again.read(10) == []
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_copies_of_a_log_are_not_learnt_when_it_is_emptied(log, follow, compressed):
+    """Several, made while it grew; also under a glob that matches them."""
+    follower = follow(log.with_name("app.log*"))
+    follower.read()
+    for number in (3, 2, 1):
+        copy = log.with_name(f"app.log.{number}" + ".gz" * compressed)
+        copy.write_bytes(gzip.compress(log.read_bytes()) if compressed else log.read_bytes())
+        append(log, SECOND)
+        assert follower.read(10) + follower.read(10) == [SECOND]
+    shutil.copy(log, log.with_name("app.log.0"))
+    append(log, b"unseen\n")
+    shutil.copy(log, log.with_name("app.log.4"))
+    os.truncate(log, 0)
+    assert follower.read(10) + follower.read(10) + follower.read(10) == [b"unseen\n"]
+    again = follow(log.with_name("app.log*"), positions=follower.positions)
+    assert again.read(10) + again.read(10) + again.read(10) == []
+
+
+def test_a_compressed_file_that_was_there_before_is_not_learnt_when_it_is_renamed(log, follow):
+    """Nor when it comes after what it was made of."""
+    log.with_name("app.log.1").write_bytes(b"old\n")
+    log.with_name("app.log.2.gz").write_bytes(gzip.compress(b"older\n" * 100))
+    follower = follow(log)
+    assert follower.read() == [FIRST]
+    log.with_name("app.log.2.gz").rename(log.with_name("app.log.3.gz"))
+    append(log.with_name("app.log.3.gz"), gzip.compress(b"one more\n"))
+    log.with_name("app.log.2.gz").write_bytes(gzip.compress(b"old\n"))
+    log.with_name("app.log.1").unlink()
+    assert follower.read(10) + follower.read(10) + follower.read(10) == []
+
+
+def test_a_log_that_is_replaced_by_a_copy_of_itself_is_read_on(log, follow):
+    """Also if that has grown and has been compressed before anybody looked."""
+    follower = follow(log)
+    follower.read()
+    new = log.with_name(".new")
+    shutil.copy(log, new)
+    new.rename(log)
+    append(log, SECOND)
+    assert follower.read(10) == [SECOND]
+    shutil.copy(log, new)
+    new.rename(log)
+    append(log, b"third\n")
+    log.with_name("app.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.write_bytes(b"new\n")
+    assert sorted(follower.read(10) + follower.read(10) + follower.read(10)) == [
+        b"new\n",
+        b"third\n",
+    ]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_that_was_away_is_known_again(tmp_path, follow, restart, caplog):
+    """As a disk that was not mounted for a while; what rotated files it has are not new either."""
+    folder, away = tmp_path / "logs", tmp_path / "away"
+    folder.mkdir()
+    log = folder / "app.log"
+    log.write_bytes(FIRST)
+    follower = follow(folder / "app.log*")
+    follower.read()
+    log.rename(folder / "app.log.1")
+    log.write_bytes(SECOND)
+    assert follower.read(10) == [SECOND]
+    follower.read(10)
+    if restart:
+        follower.close()
+    folder.rename(away)
+    if restart:
+        follower = follow(folder / "app.log*", positions=follower.positions)
+    for _ in range(5):
+        assert follower.read(10) == []
+    away.rename(folder)
+    append(log, b"third\n")
+    assert follower.read(10) + follower.read(10) == [b"third\n"]
+    assert follower.positions["followed"]["missing"] == 0
+    assert not dead_letters(follower.positions)
+    assert ("is there again" in caplog.text) == restart
+
+
+def test_what_cannot_be_read_now_is_not_given_up(log, follow, monkeypatch, caplog):
+    """Neither files nor folders: no descriptor left, or a file server that does not answer."""
+    follower = follow(log)
+    follower.read()
+    follower.close()
+    with monkeypatch.context() as patch:
+        error = OSError(errno.EMFILE, "Too many open files")
+        patch.setattr(followed.os, "open", lambda *_: (_ for _ in ()).throw(error))
+        patch.setattr(inputs.os, "open", lambda *_: (_ for _ in ()).throw(error))
+        again = follow(log, positions=follower.positions)
+        for _ in range(3):
+            assert again.read(10) == []
+    assert "Too many open files" in caplog.text
+    append(log, SECOND)
+    assert again.read(10) == [SECOND]
+    again.close()
+    with monkeypatch.context() as patch:
+        stale = OSError(errno.ESTALE, "Stale file handle")
+        patch.setattr(folders.os, "scandir", lambda _: (_ for _ in ()).throw(stale))
+        patch.setattr(tracker.os, "stat", lambda _: (_ for _ in ()).throw(stale))
+        later = follow(log, positions=again.positions)
+        for _ in range(3):
+            assert later.read(10) == []
+    assert all("gone" not in place for place in later.positions.values())
+    append(log, b"third\n")
+    assert later.read(10) + later.read(10) == [b"third\n"]
+
+
+def test_a_writer_that_keeps_its_file_over_two_rotations_is_heard_in_the_end(log, follow):
+    """Though nothing tells that this one has changed: all are looked at once a minute."""
+    with log.open("ab", buffering=0) as writer:
+        follower = follow(log)
+        follower.read()
+        for number in (1, 2, 3):
+            for rotated in sorted(log.parent.glob("app.log.*"), reverse=True):
+                rotated.rename(log.with_name(f"app.log.{int(rotated.suffix[1:]) + 1}"))
+            log.rename(log.with_name("app.log.1"))
+            log.write_bytes(b"run %d\n" % number)
+            assert follower.read(10) == [b"run %d\n" % number]
+            follower.read(10)
+        follower.read(10)
+        writer.write(SECOND)
+        assert follower.read(61) + follower.read(61) == [SECOND]
 
 
 def test_a_damaged_compressed_file_is_reported_and_holds_up_nothing(log, follow, caplog):
