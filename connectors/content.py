@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from stream_w2v.connectors.inputs import Input, is_compressed
 from stream_w2v.errors import SourceError
 
 _CHUNK = 1 << 17
 
+Inode = tuple[int, int]
+"""Device and inode."""
+
+
+class Seen(NamedTuple):
+    """A file as the system shows it."""
+
+    path: str
+    inode: Inode
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: str, status: os.stat_result) -> Seen:
+        """Describe a file by its status."""
+        return cls(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
+
 
 class UnreadableError(SourceError):
     """What a file holds cannot be known now: it may not be read, or the system cannot."""
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether an error says nothing of what the file holds, and may be over some time."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    # A decoder that meets damage raises an OSError, too, but without a number.
+    return isinstance(cause, OSError) and cause.errno not in (None, errno.ENOENT, errno.ENOTDIR)
 
 
 def has_compressed(path: str) -> bool:
@@ -25,7 +51,7 @@ def has_compressed(path: str) -> bool:
         return False
 
 
-def content(path: str, start: int, length: int) -> bytes | None:
+def content(seen: Seen, start: int, length: int) -> bytes | None:
     """Return some of a file's decompressed content; None if it is damaged, or not there.
 
     It is shorter than asked for if it ends before, and None if it ends before its start.
@@ -36,59 +62,55 @@ def content(path: str, start: int, length: int) -> bytes | None:
         If that cannot be known now.
     """
     try:
-        with _input(path, start) as source:
+        with _input(seen, start) as source:
             return read_up_to(source, length)[:length]
     except _DamagedError:
         return None
 
 
-def ending(path: str, size: int, length: int) -> tuple[int, bytes] | None:
-    """Return how long a file's decompressed content is, and its last bytes; None if it is damaged.
-
-    Parameters
-    ----------
-    path, size
-        The file, and its own size.
-    length
-        How many bytes.
+def is_beginning(copy: Seen, other: Seen) -> bool | None:
+    """Whether all that a file holds is what another one begins with; None if it breaks off.
 
     Raises
     ------
     UnreadableError
         If that cannot be known now.
     """
-    # Only what is compressed has to be read to know.
-    end = 0 if has_compressed(path) else max(0, size - length)
-    last = b""
     try:
-        with _input(path, end) as source:
-            while not source.ended:
-                data = source.read(_CHUNK)
-                end += len(data)
-                last = (last + data)[-length:]
+        with _input(other, 0) as original:
+            theirs = b""
+            try:
+                with _input(copy, 0) as source:
+                    while not source.ended:
+                        data = source.read(_CHUNK)
+                        theirs += read_up_to(original, len(data) - len(theirs))
+                        if not theirs.startswith(data):
+                            return False
+                        theirs = theirs[len(data) :]
+            except _DamagedError:
+                return None
     except _DamagedError:
-        return None
-    return end, last
+        return False
+    return True
 
 
 class _DamagedError(Exception):
-    """What a file holds is damaged or cut short, or it is not there."""
+    """What a file holds is damaged or cut short, or it is no longer there."""
 
 
 @contextmanager
-def _input(path: str, start: int) -> Iterator[Input]:
+def _input(seen: Seen, start: int) -> Iterator[Input]:
     source = None
     try:
-        source = Input(path, start)
+        source = Input(seen.path, start)
+        if source.inode != seen.inode:
+            msg = f"{seen.path} is another file by now"
+            raise UnreadableError(msg)
         yield source
+    except UnreadableError:
+        raise
     except SourceError as error:
-        cause = error.__cause__
-        # A decoder that meets damage raises an OSError, too, but without a number.
-        if (
-            isinstance(cause, OSError)
-            and cause.errno is not None
-            and cause.errno not in (errno.ENOENT, errno.ENOTDIR)
-        ):
+        if is_transient(error):
             raise UnreadableError(str(error)) from error
         raise _DamagedError from error
     finally:

@@ -2,129 +2,206 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
-from stream_w2v.connectors.content import UnreadableError, content, ending
-from stream_w2v.connectors.followed import TAIL_BYTES, Inode, Seen
-from stream_w2v.connectors.rotation import COMPRESSED, earlier_names, undated
+from stream_w2v.connectors.content import Inode, Seen, UnreadableError, content, is_beginning
+from stream_w2v.connectors.rotation import COMPRESSED, Logs, earlier_names
+
+_FIRST_BYTES = 4096
+"""How much of files is compared before all of it is."""
+
+_LEAST_BYTES = 1024
+"""A shorter file that nobody saw appear is none: it may well say the same as another one."""
+
+_log = logging.getLogger(__name__)
 
 
 class Copies:
-    """The files that there are at one moment, as far as some are perhaps copies of others.
+    """Files that need not be read, because all that they hold is what another one begins with.
 
-    A copy is a file with the name of a rotated one that holds what another one of the same log
-    begins with. While it is being made it holds less, or nothing, and if it is compressed it cannot
-    be read yet: so what changes is given time.
+    Such a file has the name of a rotated one, and the other is one of the same log. While it is
+    being made it holds less, or nothing, and if it is compressed it cannot be read to its end: so
+    what has just changed is given time, and what has changed since is looked at anew.
 
     Parameters
     ----------
-    found
-        All files.
-    watched
-        Those whose names match what is followed, and that are not only rotated from such.
-    before
-        What was so at the moment before.
+    settle_seconds
+        How long a file must have been as it is.
 
     Attributes
     ----------
     due
-        Whether time will tell, without a change that could be noticed.
+        Whether time will tell more, without a change that could be noticed.
     unreadable
-        Whether some could not be read.
+        Whether some files are empty, or could not be read, or not to their end.
+    unsettled
+        Those that are given time.
     """
 
-    def __init__(
-        self,
-        found: Iterable[Seen] = (),
-        watched: Collection[Inode] = (),
-        before: Copies | None = None,
-    ) -> None:
+    def __init__(self, settle_seconds: float) -> None:
         self.due = self.unreadable = False
-        self._watched = watched
-        self._logs: dict[tuple[str, str], list[Seen]] = defaultdict(list)
-        for seen in found:
-            folder, name = os.path.split(seen.path)
-            self._logs[folder, undated(name)].append(seen)
-        self._firsts: dict[Inode, bytes | None] = {}  # the first bytes of each file
-        self._before = before._held if before is not None else {}
+        self.unsettled: list[Seen] = []
+        self._settle_seconds = settle_seconds
+        self._known: dict[Inode, tuple[int, int]] = {}  # copies: their size and when they changed
         self._held: dict[Inode, tuple[Seen, float]] = {}  # those in doubt, and since when
+        self._said: set[Inode] = set()
 
-    def may_be(self, seen: Seen) -> bool:
-        """Whether, as its name tells, a file is perhaps a copy of another one."""
-        earlier = set(earlier_names(os.path.basename(seen.path)))
-        if seen.inode in self._watched:
-            # Where each day has a file of its own, which may begin as the others do, it is none.
-            earlier &= {os.path.basename(other.path) for other in self._log(seen)}
-        # What is empty cannot be seen to be compressed, so what comes would be taken for lines.
-        return bool(earlier) or (not seen.size and seen.path.endswith(COMPRESSED))
+    def seek(self, place: Iterable[Sequence[int]]) -> None:
+        """Take up what :meth:`place` returned."""
+        self._known = {(one[0], one[1]): (one[2], one[3]) for one in place}
+
+    def place(self) -> list[list[int]]:
+        """Return what is known, for the positions."""
+        return [[*inode, *state] for inode, state in self._known.items()]
+
+    def __contains__(self, seen: Seen) -> bool:
+        """Whether a file is known to be a copy, and is as it was then."""
+        return self._known.get(seen.inode) == (seen.size, seen.changed)
 
     def decide(
-        self, doubtful: Sequence[Seen], known: Collection[Inode], now: float, settle_seconds: float
-    ) -> dict[Inode, bool]:
-        """Return whether files are copies of known ones, as far as that is sure.
+        self,
+        found: dict[Inode, Seen],
+        doubtful: Sequence[Seen],
+        read: Collection[Inode],
+        logs: Logs,
+        now: float,
+        *,
+        at_first: Collection[Inode],
+    ) -> set[Inode]:
+        """Return those of some files that are no copies.
 
         Parameters
         ----------
+        found
+            All files.
         doubtful
-            Files that may be, from the oldest to the newest.
-        known
-            Files that are read, or were.
+            Those in question, from the oldest to the newest.
+        read
+            Those that are read, or were.
+        logs
+            Which belong together.
         now
             The time in seconds.
-        settle_seconds
-            How long they must have been as they are.
+        at_first
+            Those that were there when following began: nobody saw what they were made from.
         """
-        decided: dict[Inode, bool] = {}
+        self.due = self.unreadable = False
+        self.unsettled = []
+        before, self._held = self._held, {}
+        self._known = {
+            inode: state
+            for inode, state in self._known.items()
+            if inode in found and found[inode] in self
+        }
+        family = _Family(found.values(), logs)
+        others = []
         # Of several copies the newest one holds the most.
-        for seen in reversed(doubtful):
+        for seen in reversed([seen for seen in doubtful if seen.inode not in self._known]):
             try:
-                alike = self._alike(seen)
-                if (alike or not seen.size) and self._waits(seen, alike, now, settle_seconds):
+                alike = family.alike(seen)
+                if (alike or not seen.size) and self._waits(seen, alike, before, now):
                     continue
-                originals = [one for one in alike if one.inode in known or one.inode in decided]
-                decided[seen.inode] = bool(originals) and _is_within(seen, originals)
+                least = _LEAST_BYTES if seen.inode in at_first else 0
+                known = [
+                    one
+                    for one in alike
+                    if one.inode in read or one.inode in others or one.inode in self._known
+                ]
+                if self._is_copy(seen, known, least):
+                    self._known[seen.inode] = (seen.size, seen.changed)
+                else:
+                    others.append(seen.inode)
             except UnreadableError:
                 self.unreadable = True
-        return decided
+        return set(others)
 
-    def _waits(self, seen: Seen, alike: list[Seen], now: float, settle_seconds: float) -> bool:
-        before, since = self._before.get(seen.inode, (None, now))
-        since = since if before == seen else now
-        settled = now - since >= settle_seconds
+    def _waits(
+        self, seen: Seen, alike: list[Seen], before: dict[Inode, tuple[Seen, float]], now: float
+    ) -> bool:
+        """Whether it is too soon to tell."""
+        last, since = before.get(seen.inode, (None, now))
+        since = since if last == seen else now
+        settled = (
+            now - since >= self._settle_seconds
+            or time.time() - seen.changed / 1e9 >= self._settle_seconds + 60
+        )
         # What those are must be known first.
-        if settled and seen.size and not any(other.inode in self._held for other in alike):
+        if settled and seen.size and not any(one.inode in self._held for one in alike):
             return False
         self._held[seen.inode] = (seen, since)
-        self.due = self.due or not settled
+        self.unreadable = self.unreadable or not seen.size
+        if not settled:
+            self.due = True
+            self.unsettled.append(seen)
         return True
 
-    def _log(self, seen: Seen) -> list[Seen]:
-        """Return the files of the same log; rotated ones may have a folder within its folder."""
-        folder, name = os.path.split(seen.path)
-        places = {folder, os.path.dirname(folder)}
-        return [one for place in places for one in self._logs.get((place, undated(name)), ())]
-
-    def _alike(self, seen: Seen) -> list[Seen]:
-        """Return which files of the same log begin as one does; all, if it cannot be read yet."""
-        log = self._log(seen)
-        for one in (seen, *log):
-            if one.inode not in self._firsts:
-                self._firsts[one.inode] = content(one.path, 0, TAIL_BYTES)
-        first = self._firsts[seen.inode] or b""
-        return [
-            other
-            for other in log
-            if other.inode != seen.inode and (self._firsts[other.inode] or b"").startswith(first)
-        ]
-
-
-def _is_within(seen: Seen, others: Sequence[Seen]) -> bool:
-    """Whether another file is as one is, which begins alike, at the end of that one, too."""
-    end = ending(seen.path, seen.size, TAIL_BYTES)
-    if end is None:
+    def _is_copy(self, seen: Seen, others: Sequence[Seen], least: int) -> bool:
+        """Whether a file, if it holds so many bytes at least, is a copy of one of others."""
+        for other in others:
+            whole = is_beginning(seen, other)
+            if whole is None:
+                self._say(seen, "%s breaks off, and begins as %s does: it is waited for", other)
+                raise UnreadableError(seen.path)
+            if whole and len(content(seen, 0, least) or b"") >= least:
+                self._say(seen, "%s holds what %s begins with: it is not learnt again", other)
+                return True
         return False
-    size, last = end
-    start = size - len(last)
-    return any(content(other.path, start, len(last)) == last for other in others)
+
+    def _say(self, seen: Seen, what: str, other: Seen) -> None:
+        if seen.inode not in self._said:
+            self._said.add(seen.inode)
+            _log.warning(what, seen.path, other.path)
+
+
+class _Family:
+    """Files of the same logs, and how they begin."""
+
+    def __init__(self, found: Iterable[Seen], logs: Logs) -> None:
+        self._logs = logs
+        self._members: dict[tuple[str, str], list[Seen]] = defaultdict(list)
+        for seen in found:
+            self._members[os.path.dirname(seen.path), logs.of(seen.path)].append(seen)
+        self._firsts: dict[Inode, bytes | None] = {}
+
+    def alike(self, seen: Seen) -> list[Seen]:
+        """Return which files of the same log begin as one does; all, if it cannot be read yet."""
+        folder, log = os.path.dirname(seen.path), self._logs.of(seen.path)
+        # Rotated files may have a folder within that of their log.
+        members = [
+            one
+            for place in {folder, os.path.dirname(folder)}
+            for one in self._members.get((place, log), ())
+            if one.inode != seen.inode
+        ]
+        first = self._first(seen) or b"" if members else b""
+        return [one for one in members if (self._first(one) or b"").startswith(first)]
+
+    def _first(self, seen: Seen) -> bytes | None:
+        if seen.inode not in self._firsts:
+            self._firsts[seen.inode] = content(seen, 0, _FIRST_BYTES)
+        return self._firsts[seen.inode]
+
+
+def may_be_copy(seen: Seen, watched: Collection[Inode], logs: Logs) -> bool:
+    """Whether, as its name tells, a file is perhaps a copy of another one.
+
+    Parameters
+    ----------
+    seen
+        A file that is not known yet.
+    watched
+        Those that match what is followed, and are not only rotated from what does.
+    logs
+        Which belong together.
+    """
+    # What is empty cannot be seen to be compressed, so what comes would be taken for lines.
+    if not seen.size and seen.path.endswith(COMPRESSED):
+        return True
+    if seen.inode not in watched:
+        return next(earlier_names(os.path.basename(seen.path)), None) is not None
+    # Where each day has a file of its own, which may begin as the others do, it is none.
+    return logs.is_rotated(seen.path) and logs.has_live(seen.path)

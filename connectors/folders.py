@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import stat
@@ -9,7 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
-from stream_w2v.connectors.followed import Inode, Seen
+from stream_w2v.connectors.content import Inode, Seen
 from stream_w2v.connectors.rotation import is_rotated
 
 _GRANULARITY_NS = 3_000_000_000
@@ -88,6 +89,10 @@ class Folders:
         self._entries = entries
         return changed
 
+    def forget(self) -> None:
+        """Match anew the next time, though no folder has changed. From a signal handler, too."""
+        self._changed = {}
+
     def _is_unchanged(self) -> bool:
         """Whether no folder that may hold our files has changed since the last time."""
         before, self._changed = self._changed, {}
@@ -137,10 +142,10 @@ class Folders:
     def _add(self, found: dict[Inode, Seen], folder: str, entry: os.DirEntry[str]) -> None:
         try:
             status = entry.stat()
-        except FileNotFoundError:
-            return
-        except OSError:
-            self.closed.add(folder)
+        except OSError as error:
+            # A link may lead nowhere, or to itself.
+            if error.errno not in (errno.ENOENT, errno.ELOOP):
+                self.closed.add(folder)
             return
         if stat.S_ISREG(status.st_mode):
             seen = Seen.of(entry.path, status)

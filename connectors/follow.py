@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
+from stream_w2v.connectors.content import is_transient
 from stream_w2v.connectors.dead_letters import DeadLettersFile
 from stream_w2v.connectors.followed import Followed, RewrittenError
 from stream_w2v.connectors.inputs import POLL_SECONDS, STDIN
 from stream_w2v.connectors.lines import BOM, Cutter, Piece, join
-from stream_w2v.connectors.rotation import undated
 from stream_w2v.connectors.tracker import Tracker
 from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import Batch, Positions, Source
@@ -72,18 +72,22 @@ class FollowSource(Source):
     takes for a rotated one are those in the same directory whose name, without a number, a date
     and the ending of a compressed file, is that of a file that is followed.
 
-    A rotated file that holds what another one begins with is a copy, and not learnt. A copy under
-    a name that is none of a rotated file is a file of its own, if a glob matches it.
+    A file with the name of a rotated one that holds nothing but what another file of its log begins
+    with is a copy, which is said and not learnt; if nobody saw it appear, only if it has a KiB.
+    ``server.1.log`` counts as rotated if there is ``server.log``. A copy under a name that is none
+    of a rotated file is a file of its own, if a glob matches it. Where a name has a date in it, the
+    files of other days belong to it, too.
 
     A file that cannot be read is named in a warning, and tried again; one that is damaged is read
     as far as possible, and counted as a dead letter. A file that is gone is remembered for an hour:
     if it comes back with the same inode, as from a disk that was away, it is read on.
 
     What cannot be seen: a file that was truncated and has the same bytes again up to where it had
-    been read, and lines that were written and deleted between two looks. A file that has become
-    shorter is a new one, and learnt from its beginning. If a log is rotated into another folder, or
-    to a name that nobody could guess, while nobody follows it, what is compressed there or was
-    rotated several times is only found if a glob matches it.
+    been read; lines that were written and deleted between two looks, or to a deleted file that had
+    been silent. A file that has become shorter is a new one, and learnt from its beginning. If a
+    log is rotated into another folder, or to a name that nobody could guess, while nobody follows
+    it, what is compressed there or was rotated several times is only found if a glob matches it. A
+    copy is known by what is beside it: if that is emptied before both were seen, it is learnt.
     """
 
     def __init__(
@@ -158,7 +162,7 @@ class FollowSource(Source):
         """Look which files match the globs with the next poll."""
         # No more: to set an event may interrupt itself in a signal handler, and wait for ever.
         self._names_due = 0.0
-        self._tracker.due = True
+        self._tracker.reload()
 
     def status(self) -> str:
         """Return how many files are followed, and how many bytes there still are to read."""
@@ -214,8 +218,7 @@ class FollowSource(Source):
         oldest: dict[tuple[str, str], Followed] = {}
         for file in self._busy:
             if file.is_behind:
-                folder, name = os.path.split(file.seen.path)
-                oldest.setdefault((folder, undated(name)), file)
+                oldest.setdefault((os.path.dirname(file.seen.path), file.log), file)
         return list(oldest.values())
 
     def _cut(self, file: Followed) -> list[Piece]:
@@ -226,7 +229,12 @@ class FollowSource(Source):
             self._tracker.due = True
             return []
         except (SourceError, OSError) as error:
-            if self._clock() - file.quiet_since < self._settle_seconds:
+            now = self._clock()
+            if is_transient(error):
+                file.close()
+                self._tracker.retry(file, str(error), now)
+                return []
+            if now - file.quiet_since < self._settle_seconds:
                 # What is being compressed cannot be read to its end yet.
                 file.close()
                 self._tracker.due = True

@@ -13,9 +13,17 @@ import os
 import resource
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from stream_w2v.connectors.content import UnreadableError, content, has_compressed, read_up_to
+from stream_w2v.connectors.content import (
+    Inode,
+    Seen,
+    UnreadableError,
+    content,
+    has_compressed,
+    read_up_to,
+)
 from stream_w2v.connectors.inputs import Input, is_compressed
 from stream_w2v.errors import SourceError
 
@@ -27,8 +35,8 @@ TAIL_BYTES = 256
 
 _CHUNK = 1 << 17
 
-Inode = tuple[int, int]
-"""Device and inode."""
+_SPARE_FILES = 64
+"""How many files are left to open for others than us, if a quarter of all are not fewer."""
 
 
 class RewrittenError(Exception):
@@ -37,20 +45,6 @@ class RewrittenError(Exception):
 
 class GoneError(Exception):
     """A file is not where it was seen."""
-
-
-class Seen(NamedTuple):
-    """A file as the system shows it."""
-
-    path: str
-    inode: Inode
-    size: int
-    changed: int
-
-    @classmethod
-    def of(cls, path: str, status: os.stat_result) -> Seen:
-        """Describe a file by its status."""
-        return cls(path, (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
 
 class Mark(NamedTuple):
@@ -85,12 +79,16 @@ class Followed:
         Whether what comes belongs to a record that was too long.
     finished
         Whether all of it is learnt and no more is expected. If more comes, it is read all the same.
+    log
+        The name of the log that it is of.
     superseded
         Whether it is no longer written to, as far as its name tells.
     quiet_since
         When it was last seen to grow.
     ignored
         Whether what it holds is not learnt: it was there before, or is read elsewhere.
+    has_name
+        Whether it, held open, had a name when it was looked at last.
     was_opened
         Whether it has been open since it was taken up.
     lost_since
@@ -108,6 +106,8 @@ class Followed:
         self.rest = b""
         self.skipping = self.finished = self.superseded = self.ignored = False
         self.was_opened = False
+        self.has_name = True
+        self.log = os.path.basename(seen.path)
         self.quiet_since = 0.0
         self.lost_since: float | None = None
         self.gone: int | None = None
@@ -118,6 +118,7 @@ class Followed:
         self._file: int | None = None
         self._inode: Inode = (0, 0)  # of what is open
         self._compressed: Input | None = None
+        self._is_packed = False  # compressed, also when it is not open
         self._place: dict[str, Any] | None = None
 
     # The entry in the positions.
@@ -131,6 +132,7 @@ class Followed:
         made.finished = place["finished"]
         made.skipping = place.get("skipping", False)
         made.ignored = place.get("ignored", False)
+        made._is_packed = place.get("compressed", False)
         made.gone = place.get("gone")
         made.dead.update(place.get("dead", {}))
         made._head, made._tail = Mark(*place["head"]), Mark(*place["tail"])
@@ -152,6 +154,7 @@ class Followed:
                 "finished": self.finished,
                 **({"skipping": True} if self.skipping else {}),
                 **({"ignored": True} if self.ignored else {}),
+                **({"compressed": True} if self._is_packed else {}),
                 **({} if self.gone is None else {"gone": self.gone}),
                 **({"dead": dict(self.dead)} if self.dead else {}),
             }
@@ -197,7 +200,7 @@ class Followed:
 
     @property
     def was_empty(self) -> bool:
-        """Whether it held nothing when it was seen last."""
+        """Whether nothing is known of what it holds: it was empty, or never opened."""
         return not self._head.length
 
     @property
@@ -224,9 +227,12 @@ class Followed:
             return
         if seen.size != self.seen.size:
             self.quiet_since = now
-            # Of what was ignored compressed it is not known how much it held.
-            unknown = self.ignored and not self.next and not self.was_empty
-            if seen.size > self.offset and self._compressed is None and not unknown:
+            if self._is_packed:
+                # Of what was ignored it is not known how much it held.
+                more = self._compressed is None and not self.ignored
+            else:
+                more = seen.size > self.offset
+            if more:
                 self.finished = self.ignored = False
         self.seen = seen
         self._changed()
@@ -237,20 +243,20 @@ class Followed:
         # Half of what asking for its status costs. Nobody reads from where this leaves it.
         return os.lseek(self._file, 0, os.SEEK_END) != self.seen.size
 
-    def look(self, now: float) -> bool:
-        """Look how large it is by now, wherever it is; return whether it still has a name."""
+    def look(self, now: float) -> None:
+        """Look how large it is by now, wherever it is, and whether it still has a name."""
         assert self._file is not None
         status = os.fstat(self._file)
         self.see(self.seen._replace(size=status.st_size, changed=status.st_mtime_ns), now)
         self._mark_head()
-        return status.st_nlink > 0
+        self.has_name = status.st_nlink > 0
 
     @property
     def head(self) -> Mark:
         """What its beginning is known by."""
         return self._head
 
-    def is_in(self, path: str) -> bool:
+    def is_in(self, seen: Seen) -> bool:
         """Whether a file holds what has been read of this one. Nothing is no evidence.
 
         Raises
@@ -261,8 +267,8 @@ class Followed:
         self.place()  # which brings the marks up to date
         return (
             not self.was_empty
-            and _holds(path, 0, self._head)
-            and _holds(path, self.next - self._tail.length, self._tail)
+            and _holds(seen, 0, self._head)
+            and _holds(seen, self.next - self._tail.length, self._tail)
         )
 
     def is_intact(self) -> bool:
@@ -310,13 +316,15 @@ class Followed:
             start = self.next - self._tail.length
             if is_compressed(os.pread(file, 16, 0), path):
                 if not self._head.length:
-                    self._head = Mark.of(content(path, 0, HEAD_BYTES) or b"")
-                self._compressed = Input(path, start)
+                    self._head = Mark.of(content(self.seen, 0, HEAD_BYTES) or b"")
+                self._compressed, self._is_packed = Input(path, start), True
+                if self._compressed.inode != self.seen.inode:
+                    raise GoneError(path)
                 learnt = read_up_to(self._compressed, self._tail.length)
                 os.close(file)
                 learnt, self.rest = learnt[: self._tail.length], learnt[self._tail.length :]
             else:
-                self._file, self._inode = file, self.seen.inode
+                self._file, self._inode, self._is_packed = file, self.seen.inode, False
                 learnt = os.pread(file, self._tail.length, start)
                 self.rest = b""
         except BaseException:
@@ -382,7 +390,7 @@ class Followed:
             return False
         try:
             made = os.stat(self.seen.path).st_mtime_ns == os.fstat(self._file).st_mtime_ns
-            return not made and bool(content(self.seen.path, self.offset, 1))
+            return not made and bool(content(self.seen, self.offset, 1))
         except (OSError, UnreadableError):
             return False
 
@@ -394,8 +402,9 @@ class Followed:
     def ignore(self) -> None:
         """Count all that it holds as done, without learning it."""
         self.ignored = True
-        if has_compressed(self.seen.path):
-            self._head = Mark.of(content(self.seen.path, 0, HEAD_BYTES) or b"")
+        self._is_packed = has_compressed(self.seen.path)
+        if self._is_packed:
+            self._head = Mark.of(content(self.seen, 0, HEAD_BYTES) or b"")
         else:
             self.begin_at(self.seen.size)
         self.close()
@@ -403,7 +412,7 @@ class Followed:
 
     def begin_at(self, offset: int) -> None:
         """Leave out what is before an offset."""
-        before = content(self.seen.path, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))
+        before = content(self.seen, max(0, offset - TAIL_BYTES), min(offset, TAIL_BYTES))
         self.next, self._tail = offset, Mark.of(before or b"")
         self.open()
 
@@ -413,7 +422,7 @@ class Followed:
             self.ignore()
             return
         start = max(0, self.seen.size - _CHUNK)
-        last = content(self.seen.path, start, _CHUNK) or b""
+        last = content(self.seen, start, _CHUNK) or b""
         self.begin_at(start + last.rfind(b"\n") + 1)
 
     def move(self, seen: Seen, now: float) -> None:
@@ -454,16 +463,24 @@ class Followed:
 
 def _opened(path: str) -> int:
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        return os.open(path, flags)
+        file = os.open(path, flags)
     except OSError as error:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if error.errno != errno.EMFILE or soft == hard:
             raise
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        return os.open(path, flags)
+        file = soft
+    if soft == resource.RLIM_INFINITY or file < soft - min(_SPARE_FILES, soft // 4):
+        return file
+    # Others, such as whoever loads a module or writes a checkpoint, need some, too.
+    with suppress(OSError):
+        os.close(file)
+    if soft == hard:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return _opened(path)
 
 
-def _holds(path: str, start: int, mark: Mark) -> bool:
-    data = content(path, start, mark.length)
+def _holds(seen: Seen, start: int, mark: Mark) -> bool:
+    data = content(seen, start, mark.length)
     return data is not None and Mark.of(data) == mark

@@ -91,6 +91,11 @@ class Input:
         return wanted
 
     @property
+    def inode(self) -> tuple[int, int] | None:
+        """Device and inode of what was opened, which may have another name by now."""
+        return self._raw.inode
+
+    @property
     def consumed(self) -> int:
         """Bytes of the file itself that have been read or passed over."""
         return self._raw.offset
@@ -140,9 +145,11 @@ class _Raw:
             raise self._unreadable(error) from error
         regular = False
         self.size = 0
+        self.inode: tuple[int, int] | None = None
         self._poll: select.poll | None = None
         if isinstance(self._file, io.FileIO):
             status = os.fstat(self._file.fileno())
+            self.inode = status.st_dev, status.st_ino
             regular = stat.S_ISREG(status.st_mode)
             if regular:
                 self.size = status.st_size

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import math
 import os
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from stream_w2v.connectors.content import UnreadableError, content
-from stream_w2v.connectors.copies import Copies
+from stream_w2v.connectors.content import Inode, Seen, UnreadableError, content
+from stream_w2v.connectors.copies import Copies, may_be_copy
 from stream_w2v.connectors.folders import Folders
 from stream_w2v.connectors.followed import (
     Followed,
     GoneError,
-    Inode,
     Mark,
     RewrittenError,
-    Seen,
 )
-from stream_w2v.connectors.rotation import (
-    earlier_names,
-    is_dated,
-    is_rotated,
-    order,
-    undated,
-)
+from stream_w2v.connectors.rotation import Logs, earlier_names, is_dated, is_rotated
 from stream_w2v.errors import SourceError
 from stream_w2v.stream import Positions
 
@@ -37,6 +30,12 @@ _AGAIN_SECONDS = 60
 
 _REMEMBER_SECONDS = 3600
 """How long a file that is gone is known again if it comes back, as from a disk that was away."""
+
+_UNSURE_SECONDS = 60
+"""How long a file that may be one of those that cannot be read is not given up."""
+
+_WARN_AGAIN_SECONDS = 3600
+"""How often it is said of the same file that it cannot be read."""
 
 _LOST = "deleted before it was read"
 _UNSEEN = "deleted while nobody followed it"
@@ -86,10 +85,12 @@ class Tracker:
         self._open: dict[Inode, Followed] = {}
         self._near: list[Followed] = []  # open, and where their paths say
         self._away: list[Followed] = []  # open, and not to be seen by their paths
-        self._copies = Copies()
-        self._unreadable: set[Inode] = set()  # of which it is not known what they hold
+        self._copies = Copies(settle_seconds)
+        self._logs = Logs()
+        self._at_first: set[Inode] | None = None  # what was there when following began
+        self._unreadable: dict[Inode, str] = {}  # folders of files that cannot be read now
         self._again = 0.0  # when to look again though nothing has changed
-        self._warned: set[str] = set()
+        self._warned: dict[str, float] = {}  # of which paths, and when
         self._others: dict[str, Any] = {}
 
     def seek(self, positions: Positions, now: float) -> None:
@@ -99,6 +100,7 @@ class Tracker:
                 self._known = set(place["patterns"])
                 self.past.update(place["dead"])
                 self.missing, self._made = place["missing"], place["made"]
+                self._copies.seek(place.get("copies", []))
             elif isinstance(place, dict) and "inode" in place:
                 self.files.append(Followed.from_place(key, place))
             elif (file := self._taken_over(key, place)) is not None:
@@ -116,6 +118,7 @@ class Tracker:
             "dead": dict(self.past),
             "missing": self.missing,
             "made": self._made,
+            "copies": self._copies.place(),
         }
         return self._others | {file.key: file.place() for file in self.files} | {_OURS: ours}
 
@@ -125,6 +128,11 @@ class Tracker:
             file.close()
 
     # Looking.
+
+    def reload(self) -> None:
+        """Look at everything with the next look. From a signal handler, too."""
+        self._folders.forget()
+        self.due = True
 
     def look(self, now: float, *, names: bool) -> bool:
         """See what has grown, what has gone, and what is new; return whether anything has.
@@ -139,7 +147,8 @@ class Tracker:
         """
         changed = self._look_at_sizes(now)
         for file in filter(lambda file: file.is_plain, self._away):
-            if not file.look(now) and file.finished:
+            file.look(now)
+            if file.finished and file.lost_since is None and not file.has_name:
                 self.due = True
             changed = changed or file.is_behind
         if names and (self._folders.match(self._numbers) or now >= self._again):
@@ -186,7 +195,7 @@ class Tracker:
             file = self._open.get(seen.inode)
             # If it has grown, reading tells whether it is still the same; if it has changed and
             # not grown, perhaps what came has been moved elsewhere.
-            if file is None or seen.size <= file.offset:
+            if file is None or not file.is_open or seen.size <= file.offset:
                 self.due = True
             else:
                 file.see(seen, now)
@@ -202,26 +211,41 @@ class Tracker:
     def _identify(self, now: float) -> None:
         """Find every file that is known under the name that it has now, and take up new ones."""
         self._again = now + _AGAIN_SECONDS
-        self._unreadable = set()
+        self._unreadable = {}
         found = self._folders.listing(self._numbers)
+        if self._at_first is None:
+            self._at_first = set(found)
+        watched = {seen.inode for seen in self._folders.paths.values() if seen is not None}
+        paths = [seen.path for seen in found.values()]
+        self._logs = Logs([*paths, *(file.seen.path for file in self.files)])
         present: dict[Inode, Followed] = {}
         lost: list[Followed] = []
         # What is gone may have left its inode to another one.
         for file in sorted(self.files, key=lambda file: file.gone is not None):
             seen = found.get(file.seen.inode)
-            if seen is not None and seen.inode not in present and self._is_still(file, seen):
+            if seen is None or seen.inode in present:
+                lost.append(file)
+                continue
+            still = self._is_still(file, seen)
+            if still is None:
+                present[seen.inode] = file
+                self._look_soon(now)
+            elif not still:
+                lost.append(file)
+            elif file.ignored and seen.inode in watched and self._is_fresh(seen):
+                # A glob that matches it was added.
+                self.files.remove(file)
+            else:
                 file.see(seen, now)
                 self._meet(file, present)
-            else:
-                lost.append(file)
         for file in lost:
             if file.is_open and not file.is_intact():
                 file.close()
             if file.is_plain:
                 file.look(now)
-        self._find(lost, found, present, now)
-        self._give_up(lost, found, present, now)
-        self._take_up(found, present, now)
+        self._find(lost, found, watched, present, now)
+        self._give_up(lost, found, watched, present, now)
+        self._take_up(found, watched, present, now)
         self._known |= set(self._patterns)
         self._open_files(now)
         self._count()
@@ -229,17 +253,16 @@ class Tracker:
     def _count(self) -> None:
         self._numbers = {file.seen.inode[1] for file in self.files}
 
-    def _is_still(self, file: Followed, seen: Seen) -> bool:
-        """Whether a file with the same inode is the same file."""
+    def _is_still(self, file: Followed, seen: Seen) -> bool | None:
+        """Whether a file with the same inode is the same file; None if nobody knows now."""
         if file.is_open:
             return file.is_intact()
         if file.finished and seen[1:] == file.seen[1:]:
             return True
         try:
-            return file.was_empty or file.is_in(seen.path)
+            return file.was_empty or file.is_in(seen)
         except UnreadableError:
-            # Opening it, some time, will tell.
-            return True
+            return None
 
     def _meet(self, file: Followed, present: dict[Inode, Followed]) -> None:
         """Note that a file is there."""
@@ -254,6 +277,7 @@ class Tracker:
         self,
         lost: list[Followed],
         found: dict[Inode, Seen],
+        watched: Collection[Inode],
         present: dict[Inode, Followed],
         now: float,
     ) -> None:
@@ -265,21 +289,30 @@ class Tracker:
         if not wanted:
             return
         lengths = sorted({mark.length for mark in wanted}, reverse=True)
-        # Of several that hold it the newest one holds the most, and one that was ignored, because
-        # all of it was read elsewhere, no more than that.
-        unknown = [seen for inode, seen in found.items() if inode not in present]
-        ignored = [file.seen for file in present.values() if file.ignored]
-        for seen in sorted(unknown, key=_age, reverse=True) + sorted(
-            ignored, key=_age, reverse=True
-        ):
+
+        def likely(seen: Seen) -> tuple[Any, ...]:
+            # What was there before, or is a copy, holds no more than what was read since; a log
+            # moves to a rotated name; and of several the newest one holds the most.
+            new = seen.inode not in present and seen not in self._copies
+            rotated = self._logs.is_rotated(seen.path) or seen.inode not in watched
+            return new, rotated, seen.changed, self._logs.order(seen.path)
+
+        unclaimed = [
+            seen for inode, seen in found.items() if inode not in present or present[inode].ignored
+        ]
+        for seen in sorted(unclaimed, key=likely, reverse=True):
             try:
-                head = content(seen.path, 0, lengths[0]) or b""
-                alike = [file for length in lengths for file in wanted[Mark.of(head[:length])]]
-                if seen.inode in present:
-                    alike = [file for file in alike if not file.ignored]
-                same = next((file for file in alike if file.is_in(seen.path)), None)
+                head = content(seen, 0, lengths[0]) or b""
+                alike = [
+                    file
+                    for length in lengths
+                    for file in wanted[Mark.of(head[:length])]
+                    if not (file.ignored and seen.inode in present)
+                    and (seen.inode not in watched or self._is_of_one_log(file, seen))
+                ]
+                same = next((file for file in alike if file.is_in(seen)), None)
             except UnreadableError:
-                self._unreadable.add(seen.inode)
+                self._unreadable[seen.inode] = os.path.dirname(seen.path)
                 continue
             if same is not None:
                 if seen.inode in present:
@@ -290,12 +323,16 @@ class Tracker:
                     same.move(seen, now)
                 self._meet(same, present)
 
+    def _is_of_one_log(self, file: Followed, seen: Seen) -> bool:
+        return self._logs.of(file.seen.path) == self._logs.of(seen.path)
+
     # What is gone.
 
     def _give_up(
         self,
         lost: list[Followed],
         found: dict[Inode, Seen],
+        watched: Collection[Inode],
         present: dict[Inode, Followed],
         now: float,
     ) -> None:
@@ -304,7 +341,7 @@ class Tracker:
         if any(file.gone is None and not file.finished for file in late):
             # Rotated to a name that nobody could have guessed, and copied or compressed.
             folders = {os.path.dirname(file.seen.path) for file in late}
-            self._find(late, self._folders.everything(folders), present, now)
+            self._find(late, self._folders.everything(folders), watched, present, now)
         forgotten = set()
         for file in late:
             if file.gone is None:
@@ -325,13 +362,20 @@ class Tracker:
         if file.is_open and not file.finished:
             # It has lost its name, and is read to its end all the same.
             return False
+        if file.is_plain and file.has_name:
+            # It has gone to another folder, and may be written to there.
+            return False
         if file.lost_since is None:
             file.lost_since = now
         # Between the steps of a rotation it may have no name at all.
         if now - file.lost_since < self._settle_seconds:
             self.due = True
             return False
-        if self._unreadable or os.path.dirname(file.seen.path) in self._folders.closed:
+        folder = os.path.dirname(file.seen.path)
+        # Perhaps it is one of those that cannot be read, or is where nobody may look now.
+        if folder in self._folders.closed or (
+            folder in self._unreadable.values() and now - file.lost_since < _UNSURE_SECONDS
+        ):
             self._look_soon(now)
             return False
         return True
@@ -360,53 +404,57 @@ class Tracker:
     # What is new.
 
     def _take_up(
-        self, found: dict[Inode, Seen], present: dict[Inode, Followed], now: float
+        self,
+        found: dict[Inode, Seen],
+        watched: Collection[Inode],
+        present: dict[Inode, Followed],
+        now: float,
     ) -> None:
         """Begin to follow files that are new."""
-        watched = {seen.inode for seen in self._folders.paths.values() if seen is not None}
-        copies = self._copies = Copies(found.values(), watched, self._copies)
         new = [seen for inode, seen in found.items() if inode not in present]
-        new.sort(key=lambda seen: order(os.path.basename(seen.path), seen.changed))
-        ignored: dict[Inode, bool] = {}  # of those that are begun
-        latest: set[Inode] = set()
-        doubtful = []
+        new.sort(key=lambda seen: self._logs.order(seen.path, seen.changed))
+        begun, doubtful = set(), []
         for seen in new:
             if seen.inode in self._unreadable:
                 self._look_soon(now)
-            elif self._is_fresh(seen) and (self._latest or seen.inode not in watched):
-                ignored[seen.inode] = seen.inode not in watched
-                latest.add(seen.inode)
-            elif copies.may_be(seen):
+            elif not self._is_skipped(seen, watched) and may_be_copy(seen, watched, self._logs):
                 doubtful.append(seen)
             else:
-                ignored[seen.inode] = False
-        known = present.keys() | ignored.keys()
-        ignored |= copies.decide(doubtful, known, now, self._settle_seconds)
-        self.due = self.due or copies.due
-        if copies.unreadable:
+                begun.add(seen.inode)
+        assert self._at_first is not None
+        read = present.keys() | begun
+        begun |= self._copies.decide(
+            found, doubtful, read, self._logs, now, at_first=self._at_first
+        )
+        self.due = self.due or self._copies.due
+        if self._copies.unreadable:
             self._look_soon(now)
+        # What came after them waits for them.
+        waiting = {self._place_of(seen) for seen in self._copies.unsettled}
         for seen in new:
-            if (whole := ignored.get(seen.inode)) is not None:
-                self._begin(seen, present, now, ignored=whole, latest=seen.inode in latest)
+            if seen.inode in begun and self._place_of(seen) not in waiting:
+                self._begin(seen, watched, present, now)
+
+    def _place_of(self, seen: Seen) -> tuple[str, str]:
+        return os.path.dirname(seen.path), self._logs.of(seen.path)
+
+    def _is_skipped(self, seen: Seen, watched: Collection[Inode]) -> bool:
+        """Whether what a file holds was there before it, or what it is rotated from, was named."""
+        return self._is_fresh(seen) and (self._latest or seen.inode not in watched)
 
     def _begin(
-        self,
-        seen: Seen,
-        present: dict[Inode, Followed],
-        now: float,
-        *,
-        ignored: bool = False,
-        latest: bool = False,
+        self, seen: Seen, watched: Collection[Inode], present: dict[Inode, Followed], now: float
     ) -> None:
-        """Begin to follow a file; its content may be ignored, or only the lines that it has."""
+        """Begin to follow a file."""
         self._made += 1
         file = Followed(f"{seen.path}#{self._made}", seen)
         file.quiet_since = now
         try:
-            if ignored:
-                file.ignore()
-            elif latest:
-                file.skip_lines()
+            if self._is_skipped(seen, watched):
+                if seen.inode in watched:
+                    file.skip_lines()
+                else:
+                    file.ignore()
         except (GoneError, SourceError):
             file.close()
             self._look_soon(now)
@@ -442,8 +490,7 @@ class Tracker:
                 if now - file.quiet_since < self._settle_seconds:
                     self.due = True
                 else:
-                    self._warn(str(error))
-                    self._look_soon(now)
+                    self.retry(file, str(error), now)
         self._see_superseded()
         self._open = {file.seen.inode: file for file in self.files if file.is_open}
         plain = [file for file in self.files if file.is_plain]
@@ -457,17 +504,19 @@ class Tracker:
         }
         logs: dict[tuple[str, str], list[Followed]] = defaultdict(list)
         for file in self.files:
-            folder, name = os.path.split(file.seen.path)
-            logs[folder, undated(name)].append(file)
+            file.log = self._logs.of(file.seen.path)
+            logs[os.path.dirname(file.seen.path), file.log].append(file)
         for (folder, _), files in logs.items():
-            names = [os.path.basename(file.seen.path) for file in files]
-            newest = max((order(name, 0) for name in names if is_dated(name)), default=None)
+            ages = [self._logs.order(file.seen.path) for file in files]
+            dated = [is_dated(os.path.basename(file.seen.path)) for file in files]
+            newest = max((age for age, has in zip(ages, dated, strict=True) if has), default=None)
             last = None
-            for file, name in zip(files, names, strict=True):
+            for file, age, has_date in zip(files, ages, dated, strict=True):
+                name = os.path.basename(file.seen.path)
                 file.superseded = (
                     watched.get(file.seen.path) != file.seen.inode
                     or any(os.path.join(folder, one) in watched for one in earlier_names(name))
-                    or (newest is not None and is_dated(name) and order(name, 0) < newest)
+                    or (newest is not None and has_date and age < newest)
                 )
                 if file.superseded and file.finished and file.is_open:
                     if last is not None:
@@ -491,12 +540,10 @@ class Tracker:
             return file
         return None
 
-    def _warn(self, what: str) -> None:
-        if what not in self._warned:
-            self._warned.add(what)
-            _log.warning("%s", what)
-
-
-def _age(seen: Seen) -> tuple[Any, ...]:
-    """Return what sorts files by when they were written to, or, if that is no help, by name."""
-    return seen.changed, order(os.path.basename(seen.path), 0)
+    def retry(self, file: Followed, why: str, now: float) -> None:
+        """Try again before long to read a file, and say why, unless that was said lately."""
+        path = file.seen.path
+        if now - self._warned.get(path, -math.inf) >= _WARN_AGAIN_SECONDS:
+            self._warned[path] = now
+            _log.warning("%s", why)
+        self._look_soon(now)

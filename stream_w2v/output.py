@@ -70,9 +70,9 @@ def check_no_source(path: Path, sources: Sequence[str]) -> None:
 
 def check_not_followed(path: Path, patterns: Sequence[str]) -> None:
     """Refuse to write what would be read as it grows."""
-    target = path.absolute()
+    target = Path(os.path.realpath(path))
     for pattern in patterns:
-        whole = os.path.abspath(pattern)  # noqa: PTH100
+        whole = os.path.realpath(pattern)
         # Too much matches then rather than too little: ** goes through any number of folders.
         if fnmatch.fnmatchcase(str(target), whole) if "**" in whole else target.match(whole):
             msg = f"{path} would be followed, because {pattern} matches it: write it elsewhere"

@@ -71,6 +71,7 @@ class World:
         self.written: list[bytes] = []  # whole lines, in the order of writing
         self.at_risk: set[bytes] = set()  # deleted before they were read for good
         self.partial = b""  # the beginning of a line, in the log
+        self.copies: set[int] = set()  # inodes
         self.day = 0
         self.link = self.random.random() < 0.2  # the log is a link to a dated file
         self.compression = self.random.choice([*COMPRESS])
@@ -145,7 +146,9 @@ class World:
             path.rename(self.folder / ".".join([name, log, str(int(number) + first), *ending]))
 
     def _compress(self, path: Path) -> None:
-        if path.exists() and not path.is_symlink():
+        # A copy that is compressed is another file: it is known by what it was copied from, if that
+        # is there still.
+        if path.exists() and not path.is_symlink() and path.stat().st_ino not in self.copies:
             packed = path.with_name(path.name + self.compression)
             packed.write_bytes(COMPRESS[self.compression](path.read_bytes()))
             shutil.copystat(path, packed)
@@ -198,6 +201,9 @@ class World:
         """Copy and go on writing to the log itself."""
         if self.link:
             return
+        while self.log.stat().st_size < 1024:
+            # A shorter copy is none for whom was not there when it was made.
+            self.append()
         if self.partial:
             # If the copy remains and the log does not, that is its last line.
             self.at_risk.add(self.partial)
@@ -205,6 +211,8 @@ class World:
         shutil.copy2(self.log, self.folder / "app.log.1")
         if self.random.random() < 0.3:
             self._compress(self.folder / "app.log.1")
+        if (copy := self.folder / "app.log.1").exists():
+            self.copies.add(copy.stat().st_ino)
         # It is known by what is beside it, as long as that is there.
         for _ in range(3):
             self.time += 10
@@ -223,6 +231,7 @@ class World:
         for _ in range(2):
             self.time += 10
             self.read(stop=False)
+        self.checkpoint()
 
     def _risk(self, path: Path) -> None:
         """Note which lines are deleted that are not learnt for good."""

@@ -73,6 +73,25 @@ def test_the_token_that_moved_to_another_part_of_a_service_is_found(tmp_path):
     assert re.search(rf"4\.0\n  [\d.]+ timeout{near}", last)
 
 
+def test_a_log_that_grows_is_reported_on_again(tmp_path):
+    """First what is alike; then, when it has changed, what moved."""
+    log = tmp_path / "app.log"
+    log.write_text(service_log(0, "disk") + service_log(1, "disk"))
+    command = [sys.executable, "-W", "error", "examples/log_drift.py", "--every", "0.5", str(log)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as example:
+        try:
+            assert re.match(r"\d\d:\d\d:\d\d: 8,000 lines so far", example.stdout.readline())
+            with log.open("a") as file:
+                file.write(service_log(2, "mail"))
+            for line in example.stdout:
+                if "timeout: was near disk" in line:
+                    break
+            else:
+                pytest.fail("it ended")
+        finally:
+            example.kill()
+
+
 def test_every_example_is_run():
     """An example without a test would break unseen."""
     assert EXAMPLES == [

@@ -1,8 +1,10 @@
 """Files that grow and rotate."""
 
 import errno
+import functools
 import gzip
 import json
+import operator
 import os
 import resource
 import shutil
@@ -13,10 +15,11 @@ from pathlib import Path
 import pytest
 import rotating
 
+from stream_w2v.connectors import content as contents
 from stream_w2v.connectors import folders, followed, inputs, open_source, tracker
 from stream_w2v.connectors.files import FileSource
 from stream_w2v.connectors.follow import FollowSource
-from stream_w2v.errors import ConfigError, SourceNotFoundError
+from stream_w2v.errors import ConfigError, SourceError, SourceNotFoundError
 from stream_w2v.stream import dead_letters
 
 FIRST, SECOND = b"the first line\n", b"the second line\n"
@@ -447,15 +450,174 @@ def test_a_writer_that_keeps_its_file_over_two_rotations_is_heard_in_the_end(log
         assert follower.read(61) + follower.read(61) == [SECOND]
 
 
+def lines(name, count):
+    return b"".join(b"%s line %d\n" % (name, number) for number in range(count))
+
+
+@pytest.mark.parametrize("name", ["app.log", "10.0.0.1.log", "server.1.log"])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_copy_that_is_not_whole_yet_is_waited_for(tmp_path, follow, name, ending):
+    """However long it takes, plain or compressed; then what was copied is emptied, or is not."""
+    log = tmp_path / name
+    log.write_bytes(lines(b"old", 500))
+    follower = follow(tmp_path / "*")
+    follower.read()
+    copy = log.with_name(f"{name}.1{ending}")
+    whole = gzip.compress(log.read_bytes(), mtime=0) if ending else log.read_bytes()
+    for size in (0, len(whole) // 3, len(whole) // 2, len(whole)):
+        copy.write_bytes(whole[:size])
+        for _ in range(3):
+            assert follower.read(10) == []
+    os.truncate(log, 0)
+    append(log, SECOND)
+    assert follower.read(10) + follower.read(10) == [SECOND]
+    again = follow(tmp_path / "*", positions=follower.positions)
+    assert again.read(10) + again.read(10) + again.read(10) == []
+    assert not dead_letters(again.positions)
+
+
+def test_files_that_say_the_same_are_all_learnt(tmp_path, follow):
+    """Short ones of each day that were there before, and long ones that differ somewhere."""
+    for day in range(1, 6):
+        (tmp_path / f"short.log-2026110{day}").write_bytes(FIRST)
+        middle = b"day %d\n" % day
+        report = lines(b"head", 500) + middle + lines(b"foot", 500)
+        (tmp_path / f"long.log-2026110{day}").write_bytes(report)
+    (tmp_path / "short.log").write_bytes(FIRST + SECOND)
+    (tmp_path / "long.log").write_bytes(lines(b"head", 500))
+    follower = follow(tmp_path / "*.log*")
+    got = functools.reduce(operator.iadd, (follower.read(10) for _ in range(4)), [])
+    assert got.count(FIRST) == 6
+    assert [line for line in got if line.startswith(b"day")] == [
+        b"day %d\n" % n for n in range(1, 6)
+    ]
+
+
+def test_what_is_not_learnt_again_is_said(log, follow, caplog):
+    """It may be that two files only say the same."""
+    follower = follow(log)
+    follower.read()
+    shutil.copy(log, log.with_name("app.log.1"))
+    follower.read(10)
+    follower.read(10)
+    assert "app.log.1 holds what" in caplog.text
+    assert caplog.text.count("not learnt again") == 1
+
+
+def test_rotated_files_of_equal_lines_are_found_where_they_went(log, follow):
+    """Though the new log holds the same."""
+    log.write_bytes(FIRST * 3)
+    follower = follow(log)
+    assert len(follower.read()) == 3
+    log.with_name("app.log.1.gz").write_bytes(gzip.compress(FIRST * 3))
+    log.unlink()
+    log.write_bytes(FIRST * 4)
+    assert sum(len(follower.read(10)) for _ in range(3)) == 4
+
+
+def test_logs_that_differ_in_a_number_do_not_wait_for_each_other(tmp_path, follow):
+    """Unless one was rotated to the other."""
+    (tmp_path / "worker.1.log").write_bytes(FIRST)
+    (tmp_path / "worker.2.log").write_bytes(lines(b"much", 100_000))
+    follower = follow(tmp_path / "*.log")
+    follower.take(next(follower.batches))
+    assert FIRST in follower.records
+
+
+def test_what_comes_to_a_compressed_file_is_learnt(log, follow):
+    """As another member, after it was finished; also after a restart."""
+    packed = log.with_name("app.log.1.gz")
+    packed.write_bytes(gzip.compress(SECOND))
+    follower = follow(log.with_name("app.log*"))
+    assert sorted(follower.read(10) + follower.read(10)) == [FIRST, SECOND]
+    append(packed, gzip.compress(b"third\n"))
+    assert follower.read(10) + follower.read(10) == [b"third\n"]
+    append(packed, gzip.compress(b"fourth\n"))
+    again = follow(log.with_name("app.log*"), positions=follower.positions)
+    assert again.read(10) + again.read(10) == [b"fourth\n"]
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_losses_from_being_told(
+    log, follow, monkeypatch, caplog
+):
+    """Not for long in its own folder, and not at all in others; nor does a link to itself."""
+    other = log.with_name("sub") / "other.log"
+    other.parent.mkdir()
+    other.write_bytes(FIRST)
+    other.with_name("other.log.1").symlink_to("other.log.1")
+    follower = follow(log, other)
+    follower.read()
+    follower.close()
+    secret = log.with_name("app.log.1")
+    secret.write_bytes(b"secret\n")
+    log.unlink()
+    other.unlink()
+    real = contents.Input
+
+    def locked(path, start=0):
+        if path == str(secret):
+            error = PermissionError(errno.EACCES, "Permission denied")
+            msg = f"{path} cannot be read"
+            raise SourceError(msg) from error
+        return real(path, start)
+
+    monkeypatch.setattr(contents, "Input", locked)
+    again = follow(log, other, positions=follower.positions)
+    again.read(1)
+    again.read(10)
+    again.read(10)
+    assert f"{other} was deleted" in caplog.text
+    assert f"{log} was deleted" not in caplog.text
+    again.read(61)
+    again.read(10)
+    assert f"{log} was deleted" in caplog.text
+
+
+def test_files_that_are_renamed_while_they_are_looked_at(log, follow, monkeypatch):
+    """What one holds says nothing of the other one that has its name by then."""
+    before = lines(b"before", 100)
+    log.write_bytes(before)
+    follower = follow(log)
+    follower.read()
+    log.rename(log.with_name("app.log.1"))
+    log.write_bytes(b"new\n")
+    assert follower.read(10) + follower.read(10) + follower.read(10) == [b"new\n"]
+    follower.close()
+    first, second = log.with_name("app.log.1.gz"), log.with_name("app.log.2.gz")
+    log.with_name("app.log.1").unlink()
+    first.write_bytes(gzip.compress(SECOND))
+    listing = folders.Folders.listing
+
+    def rotated_then(*arguments):
+        found = listing(*arguments)
+        if not second.exists():
+            first.rename(second)
+            first.write_bytes(gzip.compress(before))
+        return found
+
+    monkeypatch.setattr(folders.Folders, "listing", rotated_then)
+    again = follow(log, positions=follower.positions)
+    assert [line for _ in range(5) for line in again.read(10)] == [SECOND]
+
+
+def test_a_glob_that_is_added_means_what_was_there_before(log, follow):
+    """With the same positions."""
+    log.with_name("app.log.1").write_bytes(b"old\n")
+    follower = follow(log)
+    assert follower.read() == [FIRST]
+    again = follow(log.with_name("app.log*"), positions=follower.positions)
+    assert again.read() == [b"old\n"]
+
+
 def test_a_damaged_compressed_file_is_reported_and_holds_up_nothing(log, follow, caplog):
     """After some time: it may be that it is being written."""
     packed = gzip.compress(os.urandom(1000).hex().encode() + b"\n" + SECOND)
     (log.with_name("app.log.1.gz")).write_bytes(packed[:-100])
     follower = follow(log.with_name("app.log*"))
-    assert follower.read(1) == [FIRST]
+    # What came after it waits that long, too.
+    assert follower.read(1) == []
     assert "damaged" not in caplog.text
-    follower.read(10)
-    follower.read(10)
+    assert FIRST in follower.read(10) + follower.read(10) + follower.read(10)
     assert "is damaged or cut short" in caplog.text
     append(log, SECOND)
     assert SECOND in follower.read()
