@@ -15,7 +15,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from tests.benchmarks.drift import NOTHING, STREAMS
 from tests.benchmarks.quality import SCORES
@@ -75,6 +75,7 @@ def threads(raw: Mapping[str, Any]) -> Figure:
     panel.set(xlabel="workers", ylabel="tokens per second")
     panel.set_xlim(0)
     panel.set_ylim(0, 1.1 * panel.dataLim.ymax)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.yaxis.set_major_formatter(EngFormatter(sep=""))
     panel.legend(frameon=False)
     return figure
