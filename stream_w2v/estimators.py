@@ -117,7 +117,7 @@ class Word2VecTransformer(base.MiniBatchTransformer):
     >>> words = Word2VecTransformer(on="text", vector_size=4, min_count=1)
     >>> words.learn_one({"text": "so much spam"})
     >>> [round(value, 2) for value in words.transform_one({"text": "spam spam"}).values()]
-    [-0.1, -0.11, 0.03, -0.08]
+    [0.05, -0.07, -0.03, -0.12]
     >>> words.transform_one({"text": "unheard"})
     {'text_w2v_0': 0.0, 'text_w2v_1': 0.0, 'text_w2v_2': 0.0, 'text_w2v_3': 0.0}
     >>> pipeline = words | linear_model.LogisticRegression()

@@ -231,7 +231,7 @@ class Word2Vec:
         ConfigError
             If ``pooling`` is something else, or ``removed`` has another length.
         """
-        (vector,) = self._pooled(_work([_encoded(x)]), pooling, removed)
+        vector: NDArray[np.float64] = self._pooled(_work([_encoded(x)]), pooling, removed)[0]
         return vector
 
     def pool_many(
