@@ -110,7 +110,8 @@ def log_table() -> NDArray[np.uint64]:
     table = character_table("words").copy()
     for code in np.flatnonzero(table).tolist():
         character = chr(code)
-        table[code] |= UPPER * character.isupper() | LOWER * character.islower()
+        # numpy 1 mixes uint64 with no int of unknown value.
+        table[code] |= np.uint64(UPPER * character.isupper() | LOWER * character.islower())
     table[ord("0") : ord("9") + 1] |= DIGIT
     return table
 
