@@ -279,6 +279,9 @@ def _texts_of(X: pd.DataFrame | pd.Series, on: Hashable | None) -> Iterator[Reco
     """Yield the text of each row: of a series its value, whatever its name."""
     if isinstance(X, pd.Series):
         return map(_checked, X.tolist())
+    if not isinstance(X, pd.DataFrame):
+        msg = f"a batch is a DataFrame or a Series of pandas, not {type(X).__name__}"
+        raise TypeError(msg)
     if on is None:
         return map(_joined, X.to_dict(orient="records"))
     return map(_checked, X[on].tolist() if on in X.columns else [None] * len(X))
@@ -300,8 +303,10 @@ def _checked(value: Any) -> Record:
 def _joined(x: Mapping[Any, Any]) -> Record:
     """Return all texts of a dict as one, in the order of their names; a dict itself has none."""
     values = [x[name] for name in sorted(x, key=str)]
+    encoded = bytes | bytearray | memoryview
+    values = [bytes(v).decode("utf-8", "replace") if isinstance(v, encoded) else v for v in values]
     texts = [value for value in values if isinstance(value, str)]
-    words = [value for value in values if isinstance(value, list | tuple)]
+    words = [value for value in values if isinstance(value, list | tuple | np.ndarray)]
     if texts and words:
         msg = "one field is a text and another a list of words: name one with on=..."
         raise TypeError(msg)

@@ -203,6 +203,7 @@ def test_mutate_changes_how_texts_are_pooled_and_nothing_that_the_model_is_made_
         "win cash", "Win, cash!", b"win cash", ["win", "cash"], ("win", "cash"),
         np.array(["win", "cash"]), {"a": "win", "b": "cash"}, {"b": "cash", "a": "win", "c": 3},
         {"words": ["win", "cash"]}, {"a": ["win"], "b": ["cash"], "c": None},
+        {"a": b"win", "b": "cash"}, {"a": np.array(["win", "cash"])}, bytearray(b"win cash"),
     ],
     ids=str,
 )  # fmt: skip
@@ -242,6 +243,8 @@ def test_what_is_no_text_is_refused():
     with pytest.raises(TypeError, match="not 3"):
         words.learn_many(pd.DataFrame({"body": ["win", 3]}))
     assert words.model.records == 1, "what came before is learnt"
+    with pytest.raises(TypeError, match="a batch is a DataFrame or a Series of pandas, not list"):
+        words.transform_many(["win"])
     with pytest.raises(TypeError, match="name one with on="):
         Word2VecTransformer(**SMALL).learn_one({"a": "win", "b": ["cash"]})
 
