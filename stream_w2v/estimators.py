@@ -79,7 +79,7 @@ class Word2VecTransformer(base.MiniBatchTransformer):
     and a text in which no word has one, or that is not there, becomes zeros; it is never an error.
 
     The numbers are called ``w2v_0``, ``w2v_1`` and so on, after the field ``on`` if there is one:
-    ``body_w2v_0``. Two transformers of one field in a union need a ``compose.Prefixer`` each.
+    ``body_w2v_0``. Two transformers of one field in a union need a ``prefix`` each.
 
     Parameters
     ----------
@@ -95,6 +95,8 @@ class Word2VecTransformer(base.MiniBatchTransformer):
         Take out of each result what all texts have in common: its part along their first principal
         component, which is followed while texts are learnt (Weng et al., 2003). Batches are then
         learnt text by text.
+    prefix
+        What the names of the numbers begin with, instead of ``w2v_`` or ``body_w2v_``.
     options
         Every option of :class:`stream_w2v.Config`, by its name, which says what it means:
         ``vector_size=100``, ``window=5``, ``min_count=5``, ``half_life=None``, ``text="words"``,
@@ -133,18 +135,21 @@ class Word2VecTransformer(base.MiniBatchTransformer):
         on: Hashable | None = None,
         pooling: str = "mean",
         remove_component: bool = False,
+        prefix: str | None = None,
         **options: Any,
     ) -> None:
         config = Config.from_options(options)
         self.on = on
         self.pooling = pooling
         self.remove_component = remove_component
+        self.prefix = prefix
         # As attributes of their names river finds them: see the signature below.
         for field in fields(Config):
             setattr(self, field.name, getattr(config, field.name))
         self._learnt = _Learnt(Word2Vec(config), Component(config.vector_size))
-        prefix = "" if on is None else f"{on}_"
-        self._names = [f"{prefix}w2v_{number}" for number in range(config.vector_size)]
+        if prefix is None:
+            prefix = "w2v_" if on is None else f"{on}_w2v_"
+        self._names = [f"{prefix}{number}" for number in range(config.vector_size)]
 
     @property
     def model(self) -> Word2Vec:

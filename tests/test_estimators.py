@@ -142,7 +142,7 @@ def test_every_option_of_config_is_a_parameter():
     """By name, with its default, and in the order in which Config has them."""
     theirs = inspect.signature(Config).parameters
     mine = inspect.signature(Word2VecTransformer).parameters
-    assert list(mine) == ["on", "pooling", "remove_component", *theirs]
+    assert list(mine) == ["on", "pooling", "remove_component", "prefix", *theirs]
     for name, parameter in theirs.items():
         assert mine[name].default == parameter.default
         assert mine[name].kind is inspect.Parameter.KEYWORD_ONLY
@@ -440,6 +440,19 @@ def test_a_union_has_the_features_of_all_parts():
     assert any(out[f"title_w2v_{i}"] for i in range(6))
     clone = union.clone()
     assert not any(value for name, value in clone.transform_one(x).items() if "w2v" in name)
+
+
+def test_two_of_one_field_in_a_union_have_a_prefix_each():
+    """For rows and for batches, which river joins in different ways."""
+    union = Word2VecTransformer(on="body", **SMALL) + Word2VecTransformer(
+        on="body", pooling="max", prefix="max_", **SMALL
+    )
+    frame = pd.DataFrame([x for x, _ in messages(40)])
+    union.learn_many(frame)
+    out = union.transform_many(frame)
+    assert set(out) == {f"{prefix}{i}" for prefix in ("body_w2v_", "max_") for i in range(6)}
+    assert out.iloc[7].to_dict() == union.transform_one(frame.iloc[7].to_dict())
+    assert (out.filter(like="max_").to_numpy() >= out.filter(like="body_").to_numpy()).all()
 
 
 def test_a_union_in_a_pipeline_is_validated_and_copied():
