@@ -28,11 +28,11 @@ except ImportError as error:
 
 
 class _Learnt:
-    """All that a transformer has learnt, behind a function: river's own.
+    """All that a transformer has learnt, kept where river does not add up its memory.
 
-    River adds up the memory of whatever it can reach from an estimator, and would take all of the
-    addresses that a model reserves for memory in use. It looks into no function, so what it finds
-    here is the size that this object gives for itself.
+    River sums the sizes of whatever it can reach from an estimator, and would take all addresses
+    that a model reserves for memory in use. It looks into no function, so the parts are behind one,
+    and what counts is the size that this object gives for itself.
     """
 
     __slots__ = ("_parts",)
@@ -199,9 +199,12 @@ class Word2VecTransformer(base.MiniBatchTransformer):
 
     def _learn(self, text: Record) -> None:
         model, component = self._learnt.model, self._learnt.component
-        model.learn_one(text)
-        if self.remove_component:
-            component.follow(model.pool_one(text, self.pooling))
+        try:
+            model.learn_one(text)
+        finally:
+            # Ctrl-C takes effect when the text is learnt, so it is followed all the same.
+            if self.remove_component:
+                component.follow(model.pool_one(text, self.pooling))
 
     # Transforming.
 
