@@ -14,9 +14,15 @@ from stream_w2v.errors import ConfigError, FormatError
 from stream_w2v.kernel.learn import COUNTERS
 from stream_w2v.learner import Learner
 from stream_w2v.noise import NoiseDistribution
+from stream_w2v.pooling import Pooler
 from stream_w2v.snapshot import DEFAULT_COMBINATION, take
 from stream_w2v.state import State
-from stream_w2v.storage import read_tensors, write_tensors
+from stream_w2v.storage import (
+    read_tensors,
+    tensors_from_bytes,
+    tensors_to_bytes,
+    write_tensors,
+)
 from stream_w2v.stream import Batch
 from stream_w2v.text import Text, TokenBlock, WordsRecord, token_block, words_record
 from stream_w2v.vectors import KeyedVectors
@@ -82,6 +88,7 @@ class Word2Vec:
         self._state = State(config)
         self.schedule = self._state.schedule
         self._learner = Learner(self._state)
+        self._pooler = Pooler(self._state, self._learner)
         self._text = Text(config.text, config.split_identifiers)
 
     @property
@@ -193,6 +200,62 @@ class Word2Vec:
         """
         return take(self._state, self._learner, combine=combine, refreshed=refresh, last=True)
 
+    # Texts.
+
+    def pool_one(
+        self, x: Record, pooling: str = "mean", *, removed: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the vector of a text: those of its words, pooled, as they are now.
+
+        A word's vector is the one that :meth:`snapshot` would give. Words without one are passed
+        over; if there is no other, the result is zeros. The model does not change.
+
+        Parameters
+        ----------
+        x
+            A text, its UTF-8 bytes, or a list of words.
+        pooling
+            ``mean``; ``sif``, the mean with each vector times ``a / (a + p)``, where a is .001 and
+            p the share of the word in all that the model has counted; or ``max``, the largest of
+            each number.
+        removed
+            A direction, ``[vector_size]``, whose part in the vector is taken out.
+
+        Returns
+        -------
+        NDArray
+            float64 ``[vector_size]``.
+
+        Raises
+        ------
+        ConfigError
+            If ``pooling`` is something else, or ``removed`` has another length.
+        """
+        vector: NDArray[np.float64] = self._pooled(_work([_encoded(x)]), pooling, removed)[0]
+        return vector
+
+    def pool_many(
+        self,
+        xs: Iterable[Record],
+        pooling: str = "mean",
+        *,
+        removed: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the vectors of texts: float64 ``[n, vector_size]``, see :meth:`pool_one`."""
+        found = [self._pooled(work, pooling, removed) for work in _gathered(xs)]
+        return np.concatenate(found) if found else np.zeros((0, self.config.vector_size))
+
+    def _pooled(
+        self,
+        work: Batch | list[TokenBlock],
+        pooling: str,
+        removed: NDArray[np.float64] | None,
+    ) -> NDArray[np.float64]:
+        if isinstance(work, Batch):
+            return self._pooler.pool(self.tokenise(work), len(work), pooling, removed)
+        records = sum(int(block.tokens.closes.sum()) for block in work)
+        return self._pooler.pool(work, records, pooling, removed)
+
     # Saving.
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -218,9 +281,16 @@ class Word2Vec:
         StorageError
             If it cannot be written; a file that was there before is intact.
         """
-        about = {"config": self.config.to_dict(), "metadata": dict(metadata or {})}
         with self._learner.whole():
-            write_tensors(path, _KIND, _VERSION, self.tensors(), about)
+            write_tensors(path, _KIND, _VERSION, self.tensors(), self._about(metadata))
+
+    def to_bytes(self, metadata: Mapping[str, Any] | None = None) -> bytes:
+        """Return what :meth:`save` would write."""
+        with self._learner.whole():
+            return tensors_to_bytes(_KIND, _VERSION, self.tensors(), self._about(metadata))
+
+    def _about(self, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {"config": self.config.to_dict(), "metadata": dict(metadata or {})}
 
     @classmethod
     def load(
@@ -248,7 +318,24 @@ class Word2Vec:
         ConfigError
             If the model needs ``text`` and it was not given.
         """
-        tensors, metadata = read_tensors(path, _KIND, _VERSION)
+        read = read_tensors(path, _KIND, _VERSION)
+        return cls._loaded(os.fspath(path), *read, text, workers)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, text: str | Tokenizer | None = None) -> Word2Vec:
+        """Load what :meth:`to_bytes` returned; see :meth:`load`."""
+        read = tensors_from_bytes(data, _KIND, _VERSION)
+        return cls._loaded("what was pickled", *read, text, None)
+
+    @classmethod
+    def _loaded(
+        cls,
+        name: str | bytes,
+        tensors: dict[str, NDArray[Any]],
+        metadata: dict[str, Any],
+        text: str | Tokenizer | None,
+        workers: int | None,
+    ) -> Word2Vec:
         try:
             options = dict(metadata["config"])
             if options.get("text") == CUSTOM_TEXT and text is not None:
@@ -261,7 +348,7 @@ class Word2Vec:
         except ConfigError:
             raise
         except (KeyError, TypeError, ValueError) as error:
-            msg = f"{os.fspath(path)}: the saved model does not hold together ({error})"
+            msg = f"{name!s}: the saved model does not hold together ({error})"
             raise FormatError(msg) from error
         return model
 
@@ -283,14 +370,11 @@ class Word2Vec:
     def __deepcopy__(self, memo: dict[int, Any]) -> Word2Vec:
         return self.copy()
 
-    def __getstate__(self) -> dict[str, Any]:
-        with self._learner.whole():
-            tensors = {name: tensor.copy() for name, tensor in self.tensors().items()}
-        return {"config": self.config, "tensors": tensors}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        Word2Vec.__init__(self, state["config"])
-        self._state.restore(state["tensors"])
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The bytes of a saved model, which are verified when they are read. Only a tokenizer is
+        # pickled as Python pickles it: by its name.
+        text = self.config.text if callable(self.config.text) else None
+        return type(self).from_bytes, (self.to_bytes(), text)
 
 
 def _encoded(x: Record) -> bytes | WordsRecord:
@@ -330,5 +414,8 @@ def _work(records: Sequence[bytes | WordsRecord]) -> Batch | list[TokenBlock]:
     if words:
         return [token_block(words)]
     texts = [record for record in records if isinstance(record, bytes)]
+    if len(texts) == 1:
+        # What every learn_one comes through.
+        return Batch(texts[0], np.array([len(texts[0])]))
     ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)))
-    return Batch(texts[0] if len(texts) == 1 else b"".join(texts), ends)
+    return Batch(b"".join(texts), ends)

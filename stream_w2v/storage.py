@@ -234,6 +234,22 @@ def write_tensors(
     StorageError
         If the file cannot be written; what stood there is intact.
     """
+    with open_output(path) as file:
+        for part in _parts_of(kind, version, tensors, metadata):
+            file.write(part)
+
+
+def tensors_to_bytes(
+    kind: str, version: int, tensors: Tensors, metadata: Mapping[str, Any]
+) -> bytes:
+    """Return what :func:`write_tensors` would write."""
+    return b"".join(_parts_of(kind, version, tensors, metadata))
+
+
+def _parts_of(
+    kind: str, version: int, tensors: Tensors, metadata: Mapping[str, Any]
+) -> Iterator[bytes | memoryview]:
+    """Yield the bytes of a file: its header, then the arrays, of which nothing is copied."""
     # Widest items first, as the library orders them, so that every tensor is aligned.
     arrays = {
         name: np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
@@ -254,13 +270,12 @@ def write_tensors(
         }
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
-    with open_output(path) as file:
-        file.write(len(encoded).to_bytes(8, "little"))
-        file.write(encoded)
-        for array in arrays.values():
-            content = _bytes_of(array)
-            for start in range(0, len(content), _PIECE):
-                file.write(content[start : start + _PIECE])
+    yield len(encoded).to_bytes(8, "little")
+    yield encoded
+    for array in arrays.values():
+        content = _bytes_of(array)
+        for start in range(0, len(content), _PIECE):
+            yield content[start : start + _PIECE]
 
 
 def read_tensors(
@@ -297,6 +312,23 @@ def read_tensors(
             shutil.copyfileobj(file, plain)
             plain.flush()
             return _read_plain(path, plain.name, kind, version)
+
+
+def tensors_from_bytes(
+    data: bytes, kind: str, version: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read what :func:`tensors_to_bytes` returned, and verify every byte of it.
+
+    Raises
+    ------
+    FormatError
+        If they are damaged, are something else, or were made by another version.
+    """
+    # The library verifies files only.
+    with tempfile.NamedTemporaryFile(prefix="stream-w2v-") as plain:
+        plain.write(data)
+        plain.flush()
+        return _read_plain("what was pickled", plain.name, kind, version)
 
 
 def kind_of(path: StrPath) -> str | None:

@@ -19,7 +19,7 @@ table ends there and the loop keeps what follows as it is.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from stream_w2v.automaton import build
 from stream_w2v.config import Tokenizer
+from stream_w2v.kernel.compile import SameTypes
 from stream_w2v.kernel.log import DIGIT, LOWER, UPPER, Masks, tokenise_log
 from stream_w2v.kernel.tokenise import (
     CONTINUES,
@@ -109,7 +110,8 @@ def log_table() -> NDArray[np.uint64]:
     table = character_table("words").copy()
     for code in np.flatnonzero(table).tolist():
         character = chr(code)
-        table[code] |= UPPER * character.isupper() | LOWER * character.islower()
+        # numpy 1 mixes uint64 with no int of unknown value.
+        table[code] |= np.uint64(UPPER * character.isupper() | LOWER * character.islower())
     table[ord("0") : ord("9") + 1] |= DIGIT
     return table
 
@@ -156,10 +158,14 @@ class Text:
 
     def __init__(self, text: str | Tokenizer, split_identifiers: bool = False) -> None:
         self._tokenizer = text if callable(text) else None
-        self._cut: Callable[..., tuple[int, ...]] = tokenise
+        # Whether the ends of a batch are writeable is a part of their type, too, but means nothing.
+        self._cut = SameTypes(tokenise)
         self._by: tuple[object, ...] = ()
         if text == "log":
-            self._cut, self._by = tokenise_log, (log_table(), log_masks(), split_identifiers)
+            self._cut, self._by = (
+                SameTypes(tokenise_log),
+                (log_table(), log_masks(), split_identifiers),
+            )
         elif not callable(text):
             self._by = (character_table(text),)
         # A character grows to at most three times its bytes (a stray byte to U+FFFD), and a word

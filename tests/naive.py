@@ -738,3 +738,43 @@ class NaiveWord2Vec:
             [rate * min(1.0, 12 / len(context)) for rate in output_rates],
         )  # fmt: skip
         self.counters["windows"] += 1
+
+
+# Texts.
+
+
+def pool(model, words, pooling="mean", share=0.5, smooth=1e-3, removed=None):
+    """Pool the vectors of a text's words, as they are in a model now, float64 ``[d]``."""
+    rows = [model.rows[word] for word in words if word in model.rows]
+    vectors = np.zeros(model.vector_size)
+    for place, row in enumerate(rows):
+        vector = np.float64(model.inputs[row]) + share * np.float64(model.outputs[row])
+        if pooling == "max":
+            vectors = vector if place == 0 else np.maximum(vectors, vector)
+        else:
+            weight = 1.0
+            if pooling == "sif":
+                weight = smooth / (smooth + model.count[row] / model.total)
+            vectors = vectors + weight * vector
+    if pooling != "max" and rows:
+        vectors = vectors / len(rows)
+    if removed is not None:
+        unit = removed / np.sqrt(removed @ removed)
+        vectors = vectors - (vectors @ unit) * unit
+    return vectors
+
+
+def follow(vectors):
+    """Follow the first principal component of vectors: CCIPCA, with newer ones counting more."""
+    direction, seen = None, 0
+    for vector in np.float64(vectors):
+        if not vector.any():
+            continue
+        seen += 1
+        rate = 3 / (seen + 2)
+        if direction is None:
+            direction = vector
+        else:
+            unit = direction / np.linalg.norm(direction)
+            direction = (1 - rate) * direction + rate * vector * (vector @ unit)
+    return direction

@@ -71,3 +71,19 @@ def test_functions_of_others_compile_beside_ours():
     namespace = {}
     exec("def double(x): return 2 * x", namespace)
     assert njit(namespace["double"])(21) == 42
+
+
+def test_types_are_looked_at_once():
+    """What follows is taken to have the same; here, another array and another number."""
+    import numpy as np
+
+    from stream_w2v.kernel import tokenise
+    from stream_w2v.kernel.compile import SameTypes
+
+    hash_words = SameTypes(tokenise.hash_words)
+    for text, ends in ((b"a", [1]), (b"abc", [1, 3]), (b"", [])):
+        expected, hashes = np.zeros((2, len(ends)), dtype=np.uint64)
+        arguments = np.frombuffer(bytearray(text), np.uint8), np.array(ends, dtype=np.int64)
+        tokenise.hash_words(*arguments, expected)
+        hash_words(*arguments, hashes)
+        assert hashes.tolist() == expected.tolist()

@@ -806,6 +806,40 @@ def test_a_copy_goes_on_by_itself(copied):
         assert np.array_equal(tensor, expected[name]), name
 
 
+def hyphens(text: str) -> list[str]:
+    """Cut at hyphens."""
+    return text.split("-")
+
+
+def test_the_bytes_of_a_model_are_those_of_its_file(tmp_path):
+    """And a model comes back from them as from there, its tokenizer given again."""
+    model = Word2Vec(vector_size=4, min_count=1, text=hyphens)
+    model.learn_many(["a-b-c", "b-c"])
+    model.save(tmp_path / "model", {"place": 3})
+    data = model.to_bytes({"place": 3})
+    assert data == (tmp_path / "model").read_bytes()
+    loaded = Word2Vec.from_bytes(data, hyphens)
+    assert loaded.metadata == {"place": 3}
+    for other in (loaded, pickle.loads(pickle.dumps(model))):
+        other.learn_one("c-d")
+        assert other.vocabulary.words(other.vocabulary.rows()) == ["a", "b", "c", "d"]
+    with pytest.raises(ConfigError, match="a tokenizer of its own"):
+        Word2Vec.from_bytes(data)
+
+
+@pytest.mark.parametrize("place", [0, 20, 900, -1])
+def test_damaged_bytes_are_refused(place):
+    """Wherever the damage is; and so is what is no model."""
+    model = Word2Vec(vector_size=4, min_count=1)
+    model.learn_one("a b c")
+    data = bytearray(model.to_bytes())
+    data[place] ^= 1
+    with pytest.raises(FormatError, match="what was pickled"):
+        Word2Vec.from_bytes(bytes(data))
+    with pytest.raises(FormatError):
+        Word2Vec.from_bytes(b"")
+
+
 @pytest.mark.parametrize(
     "options", [{"window": 60}, {"window": 1000}, {"negative": 80}, {"negative": 300}]
 )

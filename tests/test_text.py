@@ -184,6 +184,17 @@ def test_a_batch_may_hold_any_buffer(data):
     assert pieces(blocks) == [([b"a", b"b"], True), ([b"c"], True)]
 
 
+def test_ends_may_be_any_array_in_any_batch():
+    """Read-only, unaligned, of another type or with gaps, one after the other."""
+    text, ends = Text("words"), np.array([3, 5])
+    frozen = ends.copy()
+    frozen.flags.writeable = False
+    unaligned = np.frombuffer(b"x" + ends.tobytes(), dtype=np.uint8)[1:].view(np.int64)
+    for kind in (ends, frozen, unaligned, ends.astype(np.int32), np.array([3, 0, 5, 0])[::2]):
+        found = pieces(list(text.blocks(Batch(b"a b c", kind))))
+        assert found == [([b"a", b"b"], True), ([b"c"], True)]
+
+
 # Block boundaries.
 
 

@@ -16,6 +16,7 @@ from numba.core.dispatcher import Dispatcher
 
 import stream_w2v.kernel
 from stream_w2v import Word2Vec
+from stream_w2v.pooling import Component
 
 BASE = {
     "vector_size": 16, "window": 5, "negative": 5, "min_count": 1, "sample": 0.0, "seed": 3,
@@ -309,6 +310,44 @@ def test_any_options_and_any_records_equal_the_twin(options, seed, words):
     learn_both(corpus(seed, 20, words, 30), every=6, **options)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "sif", "max"])
+@pytest.mark.parametrize(
+    "options", [{}, {"min_count": 2, "max_vocab_size": 30}, {"half_life": 1000}], ids=str
+)
+@pytest.mark.parametrize("vector_size", [1, 7, 33])
+def test_texts_are_pooled_as_the_twin_pools_them(pooling, options, vector_size):
+    """With words that are unknown, evicted and repeated, and texts of none, to the last bit."""
+    model, twin = learn_both(corpus(15, 60, 80), every=99, vector_size=vector_size, **options)
+    # The twin's vectors agree to float32's rounding only, and its counts to float64's.
+    for name, mine in (("input_vectors", twin.inputs), ("output_vectors", twin.outputs)):
+        vectors = model.tensors()[f"weights.{name}"]
+        mine[: len(vectors)] = vectors[:, :vector_size]
+    twin.count = dict(enumerate(model.tensors()["rows.count"].tolist()))
+    twin.total = model.tensors()["vocabulary.total"].item()
+    texts = corpus(16, 40, 120, 30)
+    pooled = model.pool_many([b" ".join(text) for text in texts], pooling)
+    expected = [naive.pool(twin, text, pooling) for text in texts]
+    np.testing.assert_array_equal(pooled, expected)
+    assert np.count_nonzero(pooled.any(axis=1)) > 20
+
+    removed = np.arange(1.0, vector_size + 1)
+    pooled = model.pool_many([b" ".join(text) for text in texts], pooling, removed=removed)
+    expected = [naive.pool(twin, text, pooling, removed=removed) for text in texts]
+    np.testing.assert_allclose(pooled, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 2, 16, 50])
+def test_the_component_is_followed_as_the_twin_follows_it(size):
+    """Zeros do not count, at the start neither."""
+    vectors = np.random.default_rng(17).normal(0.3, 1.0, (200, size))
+    vectors[[0, 1, 50]] = 0.0
+    component = Component(size)
+    for vector in vectors:
+        component.follow(vector)
+    assert component.vectors == 197
+    np.testing.assert_allclose(component.direction, naive.follow(vectors), rtol=1e-9)
+
+
 # That there is a twin for everything.
 
 TWINS = {
@@ -323,6 +362,8 @@ TWINS = {
     "kernel.lookup.pack_words": "test_words_equal_the_twin_whatever_their_length",
     "kernel.noise.draw_rows": "naive.draw_rows",
     "kernel.noise.rebuild": "naive.alias_table",
+    "kernel.pool.follow": "naive.follow",
+    "kernel.pool.pool": "naive.pool",
     "kernel.refresh.gather": "test_a_snapshot_is_the_rows_of_the_words",
     "kernel.refresh.gather_more": "test_a_snapshot_of_sums_adds_half_of_the_output_vectors",
     "kernel.refresh.gather_sums": "test_a_snapshot_of_sums_adds_half_of_the_output_vectors",

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, typeof
 from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.registry import cpu_target
@@ -121,3 +121,28 @@ def entry_point(function: Function) -> Compiled:
     with suppress(RuntimeError):
         dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+class SameTypes:
+    """An entry point for a caller whose arguments always have the same types.
+
+    To see of what types sixty arrays in named tuples are takes numba as long as learning a dozen
+    words. This looks at them in the first call, and trusts the caller in all that follow.
+
+    Parameters
+    ----------
+    function
+        The entry point.
+    """
+
+    def __init__(self, function: Compiled) -> None:
+        self._function = function
+        self._compiled: Function | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the entry point."""
+        if self._compiled is None:
+            types = tuple(map(typeof, arguments))
+            self._function.compile(types)
+            self._compiled = self._function.overloads[types].entry_point
+        return self._compiled(*arguments)
