@@ -14,6 +14,9 @@ from stream_w2v.connectors.rotation import COMPRESSED, Logs, earlier_names
 _FIRST_BYTES = 4096
 """How much of files is compared before all of it is."""
 
+_LONGEST_SECONDS = 60
+"""How long a file that does not come to rest is waited for."""
+
 _LEAST_BYTES = 1024
 """A shorter file that nobody saw appear is none: it may well say the same as another one."""
 
@@ -37,7 +40,7 @@ class Copies:
     due
         Whether time will tell more, without a change that could be noticed.
     unreadable
-        Whether some files are empty, or could not be read, or not to their end.
+        Whether some files could not be read.
     unsettled
         Those that are given time.
     """
@@ -47,7 +50,9 @@ class Copies:
         self.unsettled: list[Seen] = []
         self._settle_seconds = settle_seconds
         self._known: dict[Inode, tuple[int, int]] = {}  # copies: their size and when they changed
-        self._held: dict[Inode, tuple[Seen, float]] = {}  # those in doubt, and since when
+        # Those in doubt: as they were, since when they are so, and since when they are in doubt.
+        self._held: dict[Inode, tuple[Seen, float, float]] = {}
+        self._broken: dict[Inode, Seen] = {}  # those that break off
         self._said: set[Inode] = set()
 
     def seek(self, place: Iterable[Sequence[int]]) -> None:
@@ -97,13 +102,18 @@ class Copies:
             for inode, state in self._known.items()
             if inode in found and found[inode] in self
         }
+        self._said &= found.keys()
+        self._broken = {inode: seen for inode, seen in self._broken.items() if inode in found}
         family = _Family(found.values(), logs)
-        others = []
+        others: list[Inode] = []
         # Of several copies the newest one holds the most.
-        for seen in reversed([seen for seen in doubtful if seen.inode not in self._known]):
+        for seen in reversed([seen for seen in doubtful if seen not in self]):
             try:
-                alike = family.alike(seen)
-                if (alike or not seen.size) and self._waits(seen, alike, before, now):
+                alike = family.alike(seen) if seen.size else []
+                if seen.inode not in before and self._differs(seen, alike):
+                    others.append(seen.inode)
+                    continue
+                if self._waits(seen, alike, before, now):
                     continue
                 least = _LEAST_BYTES if seen.inode in at_first else 0
                 known = [
@@ -111,41 +121,54 @@ class Copies:
                     for one in alike
                     if one.inode in read or one.inode in others or one.inode in self._known
                 ]
+                if known and self._broken.get(seen.inode) == seen:
+                    continue
                 if self._is_copy(seen, known, least):
                     self._known[seen.inode] = (seen.size, seen.changed)
-                else:
+                elif seen.inode not in self._broken:
                     others.append(seen.inode)
             except UnreadableError:
                 self.unreadable = True
         return set(others)
 
+    def _differs(self, seen: Seen, alike: list[Seen]) -> bool:
+        """Whether a file is no copy, as far as there is one already."""
+        return bool(seen.size) and all(is_beginning(seen, other) is False for other in alike)
+
     def _waits(
-        self, seen: Seen, alike: list[Seen], before: dict[Inode, tuple[Seen, float]], now: float
+        self,
+        seen: Seen,
+        alike: list[Seen],
+        before: dict[Inode, tuple[Seen, float, float]],
+        now: float,
     ) -> bool:
         """Whether it is too soon to tell."""
-        last, since = before.get(seen.inode, (None, now))
+        last, since, first = before.get(seen.inode, (None, now, now))
         since = since if last == seen else now
         settled = (
             now - since >= self._settle_seconds
+            or now - first >= _LONGEST_SECONDS
             or time.time() - seen.changed / 1e9 >= self._settle_seconds + 60
         )
         # What those are must be known first.
-        if settled and seen.size and not any(one.inode in self._held for one in alike):
+        if settled and seen.size and not any(one in self.unsettled for one in alike):
             return False
-        self._held[seen.inode] = (seen, since)
-        self.unreadable = self.unreadable or not seen.size
+        self._held[seen.inode] = (seen, since, first)
         if not settled:
             self.due = True
-            self.unsettled.append(seen)
+            if seen.size:
+                self.unsettled.append(seen)
         return True
 
     def _is_copy(self, seen: Seen, others: Sequence[Seen], least: int) -> bool:
         """Whether a file, if it holds so many bytes at least, is a copy of one of others."""
+        self._broken.pop(seen.inode, None)
         for other in others:
             whole = is_beginning(seen, other)
             if whole is None:
                 self._say(seen, "%s breaks off, and begins as %s does: it is waited for", other)
-                raise UnreadableError(seen.path)
+                self._broken[seen.inode] = seen
+                return False
             if whole and len(content(seen, 0, least) or b"") >= least:
                 self._say(seen, "%s holds what %s begins with: it is not learnt again", other)
                 return True

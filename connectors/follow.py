@@ -218,7 +218,9 @@ class FollowSource(Source):
         oldest: dict[tuple[str, str], Followed] = {}
         for file in self._busy:
             if file.is_behind:
-                oldest.setdefault((os.path.dirname(file.seen.path), file.log), file)
+                log = os.path.dirname(file.seen.path), file.log
+                if log not in self._tracker.waiting:
+                    oldest.setdefault(log, file)
         return list(oldest.values())
 
     def _cut(self, file: Followed) -> list[Piece]:

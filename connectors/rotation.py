@@ -116,6 +116,8 @@ def _undated(name: str) -> str:
 
 
 def _uncompressed(name: str) -> str:
+    # So logrotate calls what was in its way.
+    name = name.removesuffix(".backup")
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
     return name

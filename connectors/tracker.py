@@ -64,6 +64,8 @@ class Tracker:
         All that are known, those of one log from the oldest to the newest.
     due
         Whether it has to be looked again which file is which, though no name says so.
+    waiting
+        The logs, by folder and name, of which something is to be read first.
     past
         Dead letters of files that are gone, by reason.
     missing
@@ -73,6 +75,7 @@ class Tracker:
     def __init__(self, patterns: Sequence[str], *, latest: bool, settle_seconds: float) -> None:
         self.files: list[Followed] = []
         self.due = True
+        self.waiting: set[tuple[str, str]] = set()
         self.past: Counter[str] = Counter()
         self.missing = 0
         self._patterns = patterns
@@ -88,6 +91,7 @@ class Tracker:
         self._copies = Copies(settle_seconds)
         self._logs = Logs()
         self._at_first: set[Inode] | None = None  # what was there when following began
+        self._began: float | None = None
         self._unreadable: dict[Inode, str] = {}  # folders of files that cannot be read now
         self._again = 0.0  # when to look again though nothing has changed
         self._warned: dict[str, float] = {}  # of which paths, and when
@@ -213,8 +217,7 @@ class Tracker:
         self._again = now + _AGAIN_SECONDS
         self._unreadable = {}
         found = self._folders.listing(self._numbers)
-        if self._at_first is None:
-            self._at_first = set(found)
+        self._at_first = set(found) if self._at_first is None else self._at_first & found.keys()
         watched = {seen.inode for seen in self._folders.paths.values() if seen is not None}
         paths = [seen.path for seen in found.values()]
         self._logs = Logs([*paths, *(file.seen.path for file in self.files)])
@@ -429,14 +432,18 @@ class Tracker:
         self.due = self.due or self._copies.due
         if self._copies.unreadable:
             self._look_soon(now)
-        # What came after them waits for them.
-        waiting = {self._place_of(seen) for seen in self._copies.unsettled}
+        # What came after those that were there at first waits for them, so that order is kept; but
+        # not for long.
+        self._began = now if self._began is None else self._began
+        first = self._at_first if now - self._began < _UNSURE_SECONDS else ()
+        self.waiting = {
+            (os.path.dirname(seen.path), self._logs.of(seen.path))
+            for seen in self._copies.unsettled
+            if seen.inode in first
+        }
         for seen in new:
-            if seen.inode in begun and self._place_of(seen) not in waiting:
+            if seen.inode in begun:
                 self._begin(seen, watched, present, now)
-
-    def _place_of(self, seen: Seen) -> tuple[str, str]:
-        return os.path.dirname(seen.path), self._logs.of(seen.path)
 
     def _is_skipped(self, seen: Seen, watched: Collection[Inode]) -> bool:
         """Whether what a file holds was there before it, or what it is rotated from, was named."""
