@@ -123,9 +123,13 @@ class Copies:
                 ]
                 if known and self._broken.get(seen.inode) == seen:
                     continue
-                if self._is_copy(seen, known, least):
+                self._broken.pop(seen.inode, None)
+                verdict = self._is_copy(seen, known, least)
+                if verdict is None:
+                    self._broken[seen.inode] = seen
+                elif verdict:
                     self._known[seen.inode] = (seen.size, seen.changed)
-                elif seen.inode not in self._broken:
+                else:
                     others.append(seen.inode)
             except UnreadableError:
                 self.unreadable = True
@@ -148,7 +152,8 @@ class Copies:
         settled = (
             now - since >= self._settle_seconds
             or now - first >= _LONGEST_SECONDS
-            or time.time() - seen.changed / 1e9 >= self._settle_seconds + 60
+            # What changed long ago by the clock of the disk, which may be another one than ours.
+            or time.time() - seen.changed / 1e9 >= self._settle_seconds + _LONGEST_SECONDS
         )
         # What those are must be known first.
         if settled and seen.size and not any(one in self.unsettled for one in alike):
@@ -160,15 +165,13 @@ class Copies:
                 self.unsettled.append(seen)
         return True
 
-    def _is_copy(self, seen: Seen, others: Sequence[Seen], least: int) -> bool:
-        """Whether a file, if it holds so many bytes at least, is a copy of one of others."""
-        self._broken.pop(seen.inode, None)
+    def _is_copy(self, seen: Seen, others: Sequence[Seen], least: int) -> bool | None:
+        """Whether a file of so many bytes at least is a copy of another; None if it breaks off."""
         for other in others:
             whole = is_beginning(seen, other)
             if whole is None:
                 self._say(seen, "%s breaks off, and begins as %s does: it is waited for", other)
-                self._broken[seen.inode] = seen
-                return False
+                return None
             if whole and len(content(seen, 0, least) or b"") >= least:
                 self._say(seen, "%s holds what %s begins with: it is not learnt again", other)
                 return True
@@ -187,12 +190,12 @@ class _Family:
         self._logs = logs
         self._members: dict[tuple[str, str], list[Seen]] = defaultdict(list)
         for seen in found:
-            self._members[os.path.dirname(seen.path), logs.of(seen.path)].append(seen)
+            self._members[logs.key(seen.path)].append(seen)
         self._firsts: dict[Inode, bytes | None] = {}
 
     def alike(self, seen: Seen) -> list[Seen]:
         """Return which files of the same log begin as one does; all, if it cannot be read yet."""
-        folder, log = os.path.dirname(seen.path), self._logs.of(seen.path)
+        folder, log = self._logs.key(seen.path)
         # Rotated files may have a folder within that of their log.
         members = [
             one

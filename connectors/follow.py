@@ -217,10 +217,8 @@ class FollowSource(Source):
         """Return the files with something to read, of each log only the oldest."""
         oldest: dict[tuple[str, str], Followed] = {}
         for file in self._busy:
-            if file.is_behind:
-                log = os.path.dirname(file.seen.path), file.log
-                if log not in self._tracker.waiting:
-                    oldest.setdefault(log, file)
+            if file.is_behind and file.log not in self._tracker.waiting:
+                oldest.setdefault(file.log, file)
         return list(oldest.values())
 
     def _cut(self, file: Followed) -> list[Piece]:

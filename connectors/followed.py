@@ -80,7 +80,7 @@ class Followed:
     finished
         Whether all of it is learnt and no more is expected. If more comes, it is read all the same.
     log
-        The name of the log that it is of.
+        The folder and the name of the log that it is of.
     superseded
         Whether it is no longer written to, as far as its name tells.
     quiet_since
@@ -107,7 +107,7 @@ class Followed:
         self.skipping = self.finished = self.superseded = self.ignored = False
         self.was_opened = False
         self.has_name = True
-        self.log = os.path.basename(seen.path)
+        self.log = os.path.split(seen.path)
         self.quiet_since = 0.0
         self.lost_since: float | None = None
         self.gone: int | None = None

@@ -74,6 +74,10 @@ class Logs:
             log = self._logs[path] = self._of(name, self._names[folder])
         return log
 
+    def key(self, path: str) -> tuple[str, str]:
+        """Return the folder of a file and the name of its log, which no other log has."""
+        return os.path.dirname(path), self.of(path)
+
     def _of(self, name: str, beside: Container[str]) -> str:
         *_, earlier = None, *(one for one in earlier_names(name) if one in beside)
         if earlier is not None:
@@ -86,7 +90,7 @@ class Logs:
 
     def has_live(self, path: str) -> bool:
         """Whether there is a file with the name of the log, beside one or in the folder above."""
-        folder, log = os.path.dirname(path), self.of(path)
+        folder, log = self.key(path)
         return any(log in self._names[place] for place in (folder, os.path.dirname(folder)))
 
     def order(self, path: str, changed: int = 0) -> tuple[Any, ...]:

@@ -437,9 +437,7 @@ class Tracker:
         self._began = now if self._began is None else self._began
         first = self._at_first if now - self._began < _UNSURE_SECONDS else ()
         self.waiting = {
-            (os.path.dirname(seen.path), self._logs.of(seen.path))
-            for seen in self._copies.unsettled
-            if seen.inode in first
+            self._logs.key(seen.path) for seen in self._copies.unsettled if seen.inode in first
         }
         for seen in new:
             if seen.inode in begun:
@@ -511,8 +509,8 @@ class Tracker:
         }
         logs: dict[tuple[str, str], list[Followed]] = defaultdict(list)
         for file in self.files:
-            file.log = self._logs.of(file.seen.path)
-            logs[os.path.dirname(file.seen.path), file.log].append(file)
+            file.log = self._logs.key(file.seen.path)
+            logs[file.log].append(file)
         for (folder, _), files in logs.items():
             ages = [self._logs.order(file.seen.path) for file in files]
             dated = [is_dated(os.path.basename(file.seen.path)) for file in files]
