@@ -61,10 +61,7 @@ def lines(text: str):
     """Yield the lines of a text, compressed or not."""
     with open_source(text) as source:
         for batch in source:
-            start = 0
-            for end in batch.ends.tolist():
-                yield bytes(batch.data[start:end]).rstrip(b"\r\n")
-                start = end
+            yield from batch.records()
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ _BLOCK = 1 << 14  # rows whose distances are worked out at once
 
 
 @dataclass(frozen=True, slots=True)
-class WordDrift:
+class DriftedWord:
     """How far one word moved.
 
     Attributes
@@ -104,7 +104,7 @@ class Drift:
         The words that were compared, those with the highest score first; empty if fewer than
         ``LEAST_WORDS`` words can be.
     distances, expected, scores
-        float64 ``[n]``, of these words: see :class:`WordDrift`.
+        float64 ``[n]``, of these words: see :class:`DriftedWord`.
     common
         How many words have a vector in both, compared or not.
     appeared, vanished
@@ -126,7 +126,7 @@ class Drift:
         """Words with a score above ``ALARM``."""
         return int((self.scores > ALARM).sum())
 
-    def most(self, topn: int = 20) -> list[WordDrift]:
+    def most(self, topn: int = 20) -> list[DriftedWord]:
         """Return the words that drifted most, with their neighbours then and now."""
         return [self._word(place) for place in range(min(max(topn, 0), len(self.words)))]
 
@@ -142,11 +142,11 @@ class Drift:
             "vanished": {"words": len(self.vanished), "first": list(self.vanished[:topn])},
         }
 
-    def _word(self, place: int) -> WordDrift:
+    def _word(self, place: int) -> DriftedWord:
         word = self.words[place]
         then, now = (_neighbours(vectors, word) for vectors in (self.old, self.new))
         lost = tuple(other for other in then if other not in now)
-        return WordDrift(
+        return DriftedWord(
             word=word,
             then=_count(self.old, word),
             now=_count(self.new, word),

@@ -66,6 +66,13 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ends)
 
+    def records(self) -> Iterator[bytes]:
+        """Yield the records one by one, without the line breaks at their ends."""
+        start = 0
+        for end in self.ends.tolist():
+            yield bytes(self.data[start:end]).rstrip(b"\r\n")
+            start = end
+
 
 class Source(ABC):
     """Where records come from.

@@ -1,7 +1,4 @@
-"""Estimators for river: text features that learn online, for the pipelines of that library.
-
-The only module that imports river, and pandas, whose frames river's mini-batches are.
-"""
+"""Word2VecTransformer: text features that learn online, a step of river's pipelines."""
 
 from __future__ import annotations
 
@@ -11,23 +8,17 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from river import base
 
 from stream_w2v.config import Config, Tokenizer
-from stream_w2v.errors import ConfigError
 from stream_w2v.memory import memory_now
 from stream_w2v.model import Record, Word2Vec
 from stream_w2v.pooling import Component, check_pooling
 
-try:
-    import pandas as pd
-    from river import base
-except ImportError as error:
-    msg = f"estimators need pip install 'stream-w2v[river]': {error}"
-    raise ConfigError(msg) from error
 
-
-class _Learnt:
+class Learnt:
     """All that a transformer has learnt, kept where river does not add up its memory.
 
     River sums the sizes of whatever it can reach from an estimator, and would take all addresses
@@ -55,9 +46,9 @@ class _Learnt:
     def __sizeof__(self) -> int:
         return object.__sizeof__(self) + memory_now(self.model) + self.component.direction.nbytes
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Learnt:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Learnt:
         model, component = self._parts()
-        return _Learnt(model.copy(), component.copy())
+        return Learnt(model.copy(), component.copy())
 
     def __reduce__(self) -> tuple[Any, ...]:
         model, component = self._parts()
@@ -65,9 +56,9 @@ class _Learnt:
         return _learnt_from_bytes, (model.to_bytes({"component": component.to_dict()}), text)
 
 
-def _learnt_from_bytes(data: bytes, text: Tokenizer | None) -> _Learnt:
+def _learnt_from_bytes(data: bytes, text: Tokenizer | None) -> Learnt:
     model = Word2Vec.from_bytes(data, text)
-    return _Learnt(model, Component.from_dict(model.metadata["component"]))
+    return Learnt(model, Component.from_dict(model.metadata["component"]))
 
 
 class Word2VecTransformer(base.MiniBatchTransformer):
@@ -146,7 +137,7 @@ class Word2VecTransformer(base.MiniBatchTransformer):
         # As attributes of their names river finds them: see the signature below.
         for field in fields(Config):
             setattr(self, field.name, getattr(config, field.name))
-        self._learnt = _Learnt(Word2Vec(config), Component(config.vector_size))
+        self._learnt = Learnt(Word2Vec(config), Component(config.vector_size))
         if prefix is None:
             prefix = "w2v_" if on is None else f"{on}_w2v_"
         self._names = [f"{prefix}{number}" for number in range(config.vector_size)]

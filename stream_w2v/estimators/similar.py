@@ -1,0 +1,108 @@
+"""SimilarTexts: the earlier texts that a text is most like, from a window of the last ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any
+
+from river import base, neighbors
+
+_WINDOW = 1000
+"""Texts that are remembered. All are looked at for each new one, in a millisecond or two."""
+
+Direction = dict[Hashable, float]
+"""Features scaled to length 1."""
+
+
+class SimilarTexts(base.Estimator):
+    """Finds the earlier texts that are most like a text, to thread stories and to see duplicates.
+
+    The last step of a pipeline: ``Word2VecTransformer(on="text") | SimilarTexts()``, or any other
+    features, also sparse ones. Learning remembers a text under what is given as its ``y``, and
+    forgets the oldest once the window is full; predicting finds those that are nearest. How alike
+    two texts are is the cosine between their features. A text keeps the features that it had when
+    it came, though the vectors of its words go on moving: the window should not be so long that
+    they move far.
+
+    A text without features, for instance one without a known word, is like no other, and is not
+    remembered.
+
+    Parameters
+    ----------
+    n_neighbors
+        Texts to find, at most.
+    min_similarity
+        Leave out those that are less alike: 1 is the same direction, 0 nothing in common.
+    engine
+        A search engine of :mod:`river.neighbors`, whose distance is then that of this class. By
+        default :class:`river.neighbors.LazySearch` over the last 1,000 texts, which is exact;
+        ``SWINN`` is made for windows that are much longer.
+
+    Examples
+    --------
+    >>> from river import feature_extraction
+    >>> from stream_w2v.estimators import SimilarTexts
+    >>> texts = feature_extraction.BagOfWords() | SimilarTexts(n_neighbors=1)
+    >>> texts.learn_one("storm floods the coast", "monday")
+    >>> texts.learn_one("team wins the cup", "tuesday")
+    >>> texts.predict_one("floods on the coast")
+    [('monday', 0.75)]
+    """
+
+    def __init__(
+        self,
+        n_neighbors: int = 5,
+        min_similarity: float = 0.0,
+        engine: neighbors.base.BaseNN | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.min_similarity = min_similarity
+        self.engine = neighbors.LazySearch(window_size=_WINDOW) if engine is None else engine
+        self._engine = self.engine.clone()
+        self._engine.dist_func = _distance
+
+    def learn_one(self, x: Mapping[Hashable, float], y: Any = None) -> None:
+        """Remember a text, by its features, under the name ``y``."""
+        direction = _direction(x)
+        if direction:
+            self._engine.append((direction, y))
+
+    def predict_one(self, x: Mapping[Hashable, float]) -> list[tuple[Any, float]]:
+        """Return the most similar of the texts that are remembered, the most similar first.
+
+        Each is the name that it was learnt under, with the cosine. Of texts that are equally alike
+        the older one comes first.
+        """
+        direction = _direction(x)
+        if not direction:
+            return []
+        found, distances = self._engine.search((direction, None), self.n_neighbors)
+        return [
+            (name, 1.0 - distance)
+            for (_, name), distance in zip(found, distances, strict=True)
+            if 1.0 - distance >= self.min_similarity
+        ]
+
+    @property
+    def _mutable_attributes(self) -> set[str]:
+        return {"n_neighbors", "min_similarity"}
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {}
+        yield {"n_neighbors": 2, "min_similarity": 0.5}
+        yield {"engine": neighbors.SWINN(maxlen=100, warm_up=10, seed=1)}
+
+
+def _direction(x: Mapping[Hashable, float]) -> Direction:
+    length = math.sqrt(sum(value * value for value in x.values()))
+    return {name: value / length for name, value in x.items()} if length > 0 else {}
+
+
+def _distance(one: tuple[Direction, Any], other: tuple[Direction, Any]) -> float:
+    """Return 1 - cos, as river's engines ask for it: of what they were given to remember."""
+    a, b = one[0], other[0]
+    if len(a) > len(b):
+        a, b = b, a
+    return 1.0 - sum(value * b.get(name, 0.0) for name, value in a.items())
