@@ -82,6 +82,28 @@ def _value(weights, row, k, share):
 
 
 @entry_point
+def find_rows(tokens, pieces, vocabulary, rows):
+    """Find the row of each record's word, where records have one word or none.
+
+    Parameters
+    ----------
+    tokens, pieces, vocabulary
+        As in ``pool``.
+    rows
+        int64 ``[n]``, written where a word has a row.
+    """
+    record = 0
+    word = 0
+    for piece in range(pieces):
+        for i in range(word, tokens.ends[piece]):
+            rows[record] = find(vocabulary, tokens.hashes[i], tokens.text, tokens.starts[i],
+                                tokens.lengths[i])  # fmt: skip
+        word = tokens.ends[piece]
+        if tokens.closes[piece]:
+            record += 1
+
+
+@entry_point
 def follow(vector, rate, direction):
     """Turn a direction towards the first principal component of the vectors that it is shown.
 
