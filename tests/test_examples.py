@@ -92,14 +92,33 @@ def test_a_log_that_grows_is_reported_on_again(tmp_path):
             example.kill()
 
 
+def test_news_are_threaded_into_stories_and_clustered():
+    """Most texts find one of their own story, and the campaign is in a cluster of politics."""
+    said = run("examples/news_stories.py")
+    share = re.search(r"(\d+)% of 3,597 texts of a story that had begun", said)
+    assert int(share[1]) >= 75
+    clusters = said.split("cluster ")[1:]
+    assert len(clusters) == 5
+    campaign = [text for text in clusters if "On the campaign trail in the USA" in text]
+    assert any("[('politics'," in text for text in campaign)
+
+
+def test_streams_are_counted():
+    """As they are described beside the files."""
+    said = run("examples/streams.py")
+    assert said.startswith("wikinews: ('politics', 1219) ('science', 1088)")
+
+
 def test_every_example_is_run():
     """An example without a test would break unseen."""
     assert EXAMPLES == [
         "live_neighbours.py",
         "log_drift.py",
+        "news_stories.py",
         "own_tokenizer.py",
         "quickstart.py",
         "replay_to_kafka.py",
+        "streams.py",
     ]
 
 
