@@ -80,13 +80,10 @@ class SimilarTexts(base.Estimator):
         direction = _direction(x)
         if not direction:
             return []
-        found, distances = self._engine.search((direction, None), self.n_neighbors)
-        cosines = [1.0 - distance * distance / 2.0 for distance in distances]
-        return [
-            (name, cosine)
-            for (_, name), cosine in zip(found, cosines, strict=True)
-            if cosine >= self.min_similarity
-        ]
+        # Items and their distances; nothing at all from an empty window of an older river.
+        nearest = zip(*self._engine.search((direction, None), self.n_neighbors), strict=True)
+        found = [(name, 1.0 - distance * distance / 2.0) for (_, name), distance in nearest]
+        return [(name, cosine) for name, cosine in found if cosine >= self.min_similarity]
 
     @property
     def _mutable_attributes(self) -> set[str]:
