@@ -1,10 +1,13 @@
 """What every test starts from."""
 
 import gc
+import lzma
 import os
 import signal
 import threading
 from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 
 import pytest
 from broker import Broker, BrokerError
@@ -14,6 +17,8 @@ from stream_w2v import vocabulary
 BROKER = "STREAM_W2V_BROKER"
 """Environment variable: the address of a broker for the tests, instead of one of their own."""
 
+DATA = Path(__file__).parent.parent / "examples/data"
+
 
 @pytest.fixture(autouse=True, scope="session")
 def interrupts_arrive():
@@ -21,6 +26,13 @@ def interrupts_arrive():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def paragraphs() -> list[str]:
+    """Return a million words of an encyclopedia."""
+    with lzma.open(DATA / "wikipedia.txt.xz", "rt", encoding="utf-8") as file:
+        return list(islice(file, 20_000))
 
 
 @pytest.fixture(scope="session")

@@ -598,7 +598,7 @@ class NaiveWord2Vec:
         self.counters["replays"] += 1
         kept, _ = self._thin(piece, self.replay_sample, random)
         if len(kept) >= 2:
-            self._train(kept, random)
+            self._train(kept, random, new=False)
 
     def catch_up(self):
         """Train what every pass has yet to come to, while the rates fall to 0."""
@@ -687,7 +687,7 @@ class NaiveWord2Vec:
         words = self.counters["words"]
         return self.left * learning_rate(schedule, rate, floor, windows, words, self.total_tokens)
 
-    def _train(self, kept, random):
+    def _train(self, kept, random, new=True):
         n = len(kept)
         radii = [1 + random.below(self.window) for _ in kept]
         contexts = [
@@ -699,7 +699,8 @@ class NaiveWord2Vec:
         for p, row in enumerate(kept):
             rates.append(self._rate(self.input_windows[row]))
             self.input_windows[row] += taken[p]
-        self._look(kept, contexts)
+        if new:
+            self._look(kept, contexts)
         # All random numbers are drawn centre by centre, before the loop in the kernel's chunks.
         for c, centre in enumerate(kept):
             drawn = [centre]

@@ -9,6 +9,7 @@ import json
 import lzma
 import pickle
 import pkgutil
+import random
 import threading
 import time
 from collections import Counter
@@ -338,6 +339,20 @@ def test_words_that_share_contexts_end_up_similar(toy, group):
     for word in group:
         others = sorted(set(nouns) - {word}, key=lambda other: -wv.similarity(word, other))
         assert set(others[:3]) == set(group) - {word}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_loss_is_that_of_what_is_not_known_yet(workers):
+    """Also with a replay: random words cannot be foretold, however often they come again."""
+    draw = random.Random(1)
+    words = [f"w{i}" for i in range(300)]
+    text = [" ".join(draw.choices(words, k=30)) for _ in range(1000)]
+    losses = []
+    for options in ({}, {"replay_tokens": 3000, "replay_passes": 10}):
+        model = Word2Vec(vector_size=64, min_count=1, workers=workers, **options)
+        model.learn_many(text)
+        losses.append(model.counters["loss"] / model.counters["loss_pairs"])
+    assert losses[1] > 0.99 * losses[0]
 
 
 def test_the_loss_falls_as_it_learns():

@@ -362,6 +362,7 @@ TWINS = {
     "kernel.lookup.pack_words": "test_words_equal_the_twin_whatever_their_length",
     "kernel.noise.draw_rows": "naive.draw_rows",
     "kernel.noise.rebuild": "naive.alias_table",
+    "kernel.pool.find_rows": "test_movement_is_what_plain_python_makes_of_two_snapshots",
     "kernel.pool.follow": "naive.follow",
     "kernel.pool.pool": "naive.pool",
     "kernel.refresh.gather": "test_a_snapshot_is_the_rows_of_the_words",

@@ -305,3 +305,34 @@ def test_a_save_never_holds_a_record_counted_in_part(small):
     for learner in learners:
         learner.join()
     assert looks > 1
+
+
+# What they learn.
+
+
+def prequential_loss(workers: int, text: list[str]) -> float:
+    """Return the mean loss of a text, each record before it was learnt."""
+    model = Word2Vec(vector_size=32, workers=workers)
+    model.learn_many(text)
+    return model.counters["loss"] / model.counters["loss_pairs"]
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_many_threads_learn_about_as_well_as_one(workers, paragraphs):
+    """They take their steps from the same rows, and the sum of eight throws these out of reach."""
+    alone = prequential_loss(1, paragraphs)
+    assert prequential_loss(workers, paragraphs) < 1.05 * alone
+
+
+def test_frequent_rows_go_on_learning_when_their_windows_are_full():
+    """A float32 cannot count beyond 2^24 one by one, and the vectors do not care."""
+    model = Word2Vec(vector_size=8, min_count=1, sample=0.0, workers=2, schedule="constant")
+    model.learn_many(STREAM)
+    weights = model._state.weights
+    rows = len(model.vocabulary)
+    weights.input_windows[:rows] = 2.0**29
+    weights.output_windows[:rows] = 2.0**24
+    before = weights.input_vectors[:rows].copy(), weights.output_vectors[:rows].copy()
+    model.learn_many(STREAM)
+    for now, then in zip((weights.input_vectors, weights.output_vectors), before, strict=True):
+        assert (now[:rows] != then).any(axis=1).mean() > 0.9

@@ -94,12 +94,15 @@ class Plan(NamedTuple):
         uint64 ``[p]``: the states of the pieces' generators.
     words
         int64 ``[p]``: words before the piece in the stream.
+    new
+        uint8 ``[p]``: whether the piece has never been trained.
     """
 
     rows: NDArray[np.int32]
     ends: NDArray[np.int64]
     random: NDArray[np.uint64]
     words: NDArray[np.int64]
+    new: NDArray[np.uint8]
 
 
 class Scratch(NamedTuple):
@@ -207,6 +210,7 @@ def _plan_piece(
             plan.ends[cursor.planned] = cursor.planned_rows
             plan.random[cursor.planned] = random
             plan.words[cursor.planned] = counter.words
+            plan.new[cursor.planned] = turn == 0
             cursor.planned += 1
         turn = 0
         if ring is not None:
@@ -251,8 +255,8 @@ def _train(noise, weights, scratch, plan, private, options, counter):
     for k in range(cursor.planned):
         end = plan.ends[k]
         train_piece(
-            plan.rows[begin:end], end - begin, plan.random[k], plan.words[k], noise, weights,
-            scratch, private.ours, options[0], counter,
+            plan.rows[begin:end], end - begin, plan.random[k], plan.words[k], plan.new[k], noise,
+            weights, scratch, private.ours, options[0], counter,
         )  # fmt: skip
         begin = end
     cursor.planned = 0
@@ -377,6 +381,7 @@ def catch_up(vocabulary, noise, weights, ring, scratch, plan, private, options, 
                     plan.ends[0] = n
                     plan.random[0] = random
                     plan.words[0] = counter.words
+                    plan.new[0] = 0
                     _train(noise, weights, scratch, plan, private, options, counter)
 
 

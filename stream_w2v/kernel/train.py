@@ -60,7 +60,7 @@ class Weights(NamedTuple):
 
 
 class Private(NamedTuple):
-    """The first rows, which are the most frequent words', for one of several threads.
+    """The first rows, mostly those of the most frequent words, for one of several threads.
 
     Attributes
     ----------
@@ -68,16 +68,20 @@ class Private(NamedTuple):
         ``Weights`` of as many rows, which the thread trains; none with one thread.
     before
         ``Weights``, as they were taken: the difference is what the thread has learnt.
+    share
+        How much of the difference is given back. All threads take their steps from the same rows,
+        so the sum of what N threads have learnt is a step N times as long.
     """
 
     ours: Weights
     before: Weights
+    share: float
 
 
 @compiled
 def take_rows(weights, private):
     """Copy the first rows of the weights."""
-    for mine in private:
+    for mine in (private.ours, private.before):
         for row in range(len(mine.input_windows)):
             mine.input_windows[row] = weights.input_windows[row]
             mine.output_windows[row] = weights.output_windows[row]
@@ -89,25 +93,24 @@ def take_rows(weights, private):
 @compiled
 def give_rows(weights, private):
     """Add what was learnt since they were taken."""
-    ours, before = private
+    ours, before, share = private
     _give(
         weights.input_vectors, weights.input_windows, ours.input_vectors, ours.input_windows,
-        before.input_vectors, before.input_windows,
+        before.input_vectors, before.input_windows, np.float32(share),
     )  # fmt: skip
     _give(
         weights.output_vectors, weights.output_windows, ours.output_vectors, ours.output_windows,
-        before.output_vectors, before.output_windows,
+        before.output_vectors, before.output_windows, np.float32(share),
     )  # fmt: skip
 
 
 @compiled
-def _give(vectors, windows, our_vectors, our_windows, vectors_before, windows_before):
-    """Add what was learnt of one side; a row that took part in no window has not changed."""
+def _give(vectors, windows, our_vectors, our_windows, vectors_before, windows_before, share):
+    """Add what was learnt of one side."""
     for row in range(len(our_windows)):
-        if our_windows[row] != windows_before[row]:
-            for k in range(our_vectors.shape[1]):
-                vectors[row, k] += our_vectors[row, k] - vectors_before[row, k]
-            windows[row] += our_windows[row] - windows_before[row]
+        for k in range(our_vectors.shape[1]):
+            vectors[row, k] += share * (our_vectors[row, k] - vectors_before[row, k])
+        windows[row] += our_windows[row] - windows_before[row]
 
 
 @compiled
@@ -263,7 +266,7 @@ def _look(kept, n, windows, noise, weights, scratch, ours, option):
 
 
 @pasted
-def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, counter):
+def train_piece(kept, n, random, words, new, noise, weights, scratch, ours, option, counter):
     """Train every window of the ``n >= 2`` words of a piece.
 
     Parameters
@@ -274,6 +277,8 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
         The state of the piece's generator.
     words
         The number of words before the piece in the stream.
+    new
+        Whether it has never been trained: only then its loss is that of what is not known yet.
     noise, weights, scratch
         ``NoiseArrays``, ``Weights``, ``Scratch``.
     ours
@@ -334,9 +339,10 @@ def train_piece(kept, n, random, words, noise, weights, scratch, ours, option, c
         input_rates[:n] = common
     share_rates(input_rates[:n], negative + 1)
 
-    loss, pairs = _look(kept, n, counter.windows, noise, weights, scratch, ours, option)
-    counter.loss += loss
-    counter.loss_pairs += pairs
+    if new:
+        loss, pairs = _look(kept, n, counter.windows, noise, weights, scratch, ours, option)
+        counter.loss += loss
+        counter.loss_pairs += pairs
 
     # The inputs of a window stand side by side if its centre is left out: `addresses` and
     # `other_rates` are of all kept words but the centre, and moving on changes one of each.
