@@ -24,6 +24,7 @@ from tests.benchmarks import (
     soak,
     startup,
     threads,
+    topics,
     whole,
 )
 from tests.benchmarks.child import ChildFailedError, work
@@ -47,6 +48,7 @@ SECTIONS = {
     "snapshots": snapshots.throughput,
     "checkpoint": snapshots.checkpoint,
     "messages": messages.measure,
+    "river": topics.measure,
     "following": following.following,
     "soak": soak.measure,
     "unique": following.unique,
