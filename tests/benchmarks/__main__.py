@@ -16,6 +16,7 @@ from tests.benchmarks import (
     kernel,
     machine,
     messages,
+    one_by_one,
     peers,
     quality,
     roofline,
@@ -24,6 +25,7 @@ from tests.benchmarks import (
     soak,
     startup,
     threads,
+    topics,
     whole,
 )
 from tests.benchmarks.child import ChildFailedError, work
@@ -47,6 +49,8 @@ SECTIONS = {
     "snapshots": snapshots.throughput,
     "checkpoint": snapshots.checkpoint,
     "messages": messages.measure,
+    "river": topics.measure,
+    "rivertext": one_by_one.measure,
     "following": following.following,
     "soak": soak.measure,
     "unique": following.unique,

@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,20 @@ def word2vec_matryoshka(path: str, out: str, seed: int, epochs: int) -> dict[str
     return {**clocks, "words": len(model.wv.index_to_key)}
 
 
+def _iword2vec() -> Any:
+    from rivertext.models.iw2v import IWord2Vec
+
+    # Smaller tables than its own, which hold 1,000,000 words: those make it slower still. Its own
+    # tokenizer gives a generator, which it then reads twice.
+    return IWord2Vec(
+        vocab_size=100_000, emb_size=100, unigram_table_size=10_000_000, window_size=5,
+        neg_samples_sum=5, sg=1, tokenizer=str.split,
+    )  # fmt: skip
+
+
 def rivertext(path: str, out: str, seed: int, tokens: int) -> dict[str, Any]:
     """Measure the first so many tokens only; nothing is saved."""
     import torch
-    from rivertext.models.iw2v import IWord2Vec
 
     torch.manual_seed(seed)
     lines: list[str] = []
@@ -107,12 +118,7 @@ def rivertext(path: str, out: str, seed: int, tokens: int) -> dict[str, Any]:
         while tokens > 0 and (line := file.readline()):
             lines.append(line)
             tokens -= len(line.split())
-    # Smaller tables than its own, which hold 1,000,000 words: those make it slower still. Its own
-    # tokenizer gives a generator, which it then reads twice.
-    model = IWord2Vec(
-        vocab_size=100_000, emb_size=100, unigram_table_size=10_000_000, window_size=5,
-        neg_samples_sum=5, sg=1, tokenizer=str.split,
-    )  # fmt: skip
+    model = _iword2vec()
     cpu, wall = time.process_time(), time.perf_counter()
     for start in range(0, len(lines), 32):
         model.learn_many(lines[start : start + 32])
@@ -120,7 +126,36 @@ def rivertext(path: str, out: str, seed: int, tokens: int) -> dict[str, Any]:
     return {**clocks, "tokens": sum(len(line.split()) for line in lines)}
 
 
+def rivertext_messages(path: str, most: int, thinned: bool) -> dict[str, Any]:
+    """Measure messages one by one, with its subsampling or without.
+
+    Its ``learn_one`` takes the letters of each word for words, so a message is a list of one.
+    """
+    with Path(path).open(encoding="utf-8") as file:
+        messages = list(islice(file, most))
+
+    def learn(model: Any, some: list[str]) -> int:
+        failed = 0
+        for message in some:
+            try:
+                model.learn_many([message])
+            except RuntimeError:
+                # So few words are left of it that it has no pair.
+                failed += 1
+        return failed
+
+    models = _iword2vec(), _iword2vec()
+    if not thinned:
+        for model in models:
+            model.prep.subsample_prob = lambda word: 1.0
+    learn(models[0], messages[:100])
+    cpu, wall = time.process_time(), time.perf_counter()
+    failed = learn(models[1], messages)
+    clocks = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    return {**clocks, "messages": len(messages), "failed": failed}
+
+
 if __name__ == "__main__":
-    tasks = (version, fasttext, itembed, word2vec_matryoshka, rivertext)
+    tasks = (version, fasttext, itembed, word2vec_matryoshka, rivertext, rivertext_messages)
     task = {task.__name__: task for task in tasks}[sys.argv[1]]
     print(json.dumps(task(**json.loads(sys.argv[2]))), flush=True)

@@ -33,7 +33,7 @@ _OWN_WORKERS = {"stream-w2v": "our_side", "gensim": "gensim_side"}
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
 
 
-def _peer(setting: Setting, library: str, task: str, **options: Any) -> dict[str, Any]:
+def peer(setting: Setting, library: str, task: str, **options: Any) -> dict[str, Any]:
     """Do a task in the library's own environment, if it has one, or else in this one."""
     own = setting.peers.resolve() / library / "bin" / "python"
     python = own if own.is_file() else Path(sys.executable)
@@ -42,9 +42,9 @@ def _peer(setting: Setting, library: str, task: str, **options: Any) -> dict[str
     return run([*worker, task, json.dumps(options)], _ONE_THREAD).answer
 
 
-def _version(setting: Setting, library: str) -> str:
+def version(setting: Setting, library: str) -> str:
     """Return what is installed of a peer; empty if it cannot be imported."""
-    found = _peer(setting, library, "version", module=library)
+    found = peer(setting, library, "version", module=library)
     return f"{found['package']} {found['version']}" if found else ""
 
 
@@ -55,7 +55,7 @@ def _train(setting: Setting, library: str, options: Mapping[str, Any]) -> dict[s
     if library in _OWN_WORKERS:
         made = work(_OWN_WORKERS[library], "train", _ONE_THREAD, **options).answer
     else:
-        made = _peer(setting, library, library, **options)
+        made = peer(setting, library, library, **options)
     tokens = made.get("tokens", setting.corpus["tokens"])
     return {
         **made,
@@ -82,7 +82,7 @@ def _row(name: str, runs: list[dict[str, Any]]) -> list[str]:
 def measure(setting: Setting) -> Section:
     """Train with each by turns and score the vectors with the same code."""
     libraries = dict.fromkeys(library for library, _, _ in WAYS if library not in _OWN_WORKERS)
-    versions = {library: _version(setting, library) for library in libraries}
+    versions = {library: version(setting, library) for library in libraries}
     runs: dict[str, list[dict[str, Any]]] = {f"{library}, {name}": [] for library, name, _ in WAYS}
     seeds = SEEDS[: 1 if setting.quick else setting.pairs]
     for seed in seeds:
