@@ -24,7 +24,8 @@ cores that share a cache hardly notice (0, 128 and 512 differ by less than the n
 longer to copy); the further apart the caches, the more it saves."""
 
 _SUMMED = 2
-"""Threads whose private steps are added up whole; more share so much. Of two, all is as good as half. Unshared, four threads raise the loss before learning by 20 to 50 %, and six diverge; so it
+"""Threads whose private steps are added up whole; more share so much. Of two, all is as good as
+half. Unshared, four threads raise the loss before learning by 20 to 50 %, and six diverge; so it
 is within 3 % of one thread's with up to sixteen, on 4 M words of Wikipedia and 3 M of speeches."""
 
 
