@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 CORPUS ?= examples/data/wikipedia.txt.xz
-OUT ?= docs
+OUT ?= build/benchmark
+DRIFT ?=
 
 VENV = .venv
 BIN = $(VENV)/bin
@@ -21,7 +22,8 @@ help:
 	@echo 'make demo    train on $(CORPUS), ask for neighbours, score the vectors'
 	@echo 'make test    run the tests'
 	@echo 'make lint    run the linters, the type checker and the import contract'
-	@echo 'make bench   measure against gensim: $(OUT)/benchmark.md (CORPUS=path for another text)'
+	@echo 'make bench   measure against gensim: $(OUT)/benchmark.md (CORPUS=path for another text,'
+	@echo '             DRIFT=path for one whose language drifts, in order)'
 	@echo 'make peers   install the other libraries that make bench measures if they are there (2 GB)'
 	@echo 'make kafka   run a Kafka broker at localhost:9092 until Ctrl-C (needs Java 17 and Maven)'
 	@echo 'make clean   delete what the other targets made'
@@ -47,7 +49,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-bench
-	$(BIN)/python -m tests.benchmarks --corpus $(CORPUS) --out $(OUT)
+	$(BIN)/python -m tests.benchmarks --corpus $(CORPUS) --out $(OUT) $(if $(DRIFT),--drift-corpus $(DRIFT))
 
 peers: $(PEERS)
 

@@ -91,7 +91,7 @@ RefreshOption = Annotated[
     typer.Option(
         "--refresh",
         help="Train what is written some more, on what was kept for that: the replay, and the "
-        f"contexts of rare words ({SOME_CONTEXTS:,} of them unless --refresh-contexts says else).",
+        f"contexts of rare words (train keeps {SOME_CONTEXTS:,}, or --refresh-contexts).",
     ),
 ]
 

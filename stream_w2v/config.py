@@ -163,7 +163,8 @@ class Config:
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not low <= number <= high or math.isinf(number):
-            msg = f"{name} must be a number from {low:g} to {high:g}, not {value!r}"
+            among = f"of at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+            msg = f"{name} must be a number {among}, not {value!r}"
             raise ConfigError(msg)
         object.__setattr__(self, name, number)
 
