@@ -9,7 +9,8 @@ from typing import Any, Self
 from stream_w2v.checkpoint import Checkpoints
 from stream_w2v.config import Tokenizer
 from stream_w2v.errors import ConfigError, FormatError
-from stream_w2v.estimators.saved import by_name, from_json, to_json
+from stream_w2v.estimators.names import by_name
+from stream_w2v.estimators.saved import from_json, to_json
 from stream_w2v.storage import StrPath
 from stream_w2v.stream import Positions
 

@@ -1,72 +1,47 @@
 """What river's objects have learnt as JSON, and back: a checkpoint's part without any code in it.
 
 An object becomes what it would tell pickle: its class, what that is called with, and its state. But
-only classes and functions of river, of this package, and of a short list are ever looked up, by
-their names; only classes are called; and whatever else a pipeline holds, the caller has to name.
+only classes and functions of river that learn or compute, of this package's estimators, and of a
+short list are ever looked up, by their names; only classes are called; and whatever else a pipeline
+holds, the caller has to name. So a file that somebody made up can hold nonsense, but nothing in it
+runs code of its own, opens a file or a connection.
 """
 
 from __future__ import annotations
 
 import base64
-import collections
-import copy
 import copyreg
-import datetime
-import functools
-import importlib
-import operator
-import random
 import re
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import river
 
-from stream_w2v.errors import ConfigError, FormatError, VersionError
+from stream_w2v.errors import ConfigError, FormatError, StreamW2VError, VersionError
+from stream_w2v.estimators.names import Known, find, find_method, name_of, owner_of
 from stream_w2v.estimators.transformer import Learnt
 from stream_w2v.model import Word2Vec
 from stream_w2v.pooling import Component
 
-Known = Mapping[str, Callable[..., Any]]
-"""Functions and classes of the caller, by their names."""
+Making = Generator[Any, Any, Any]
+"""Makes an object: yields the values of its parts, is sent what they stand for, returns it."""
 
-_PACKAGES = ("river", "stream_w2v")
-_OTHERS = {
-    f"{one.__module__}.{one.__qualname__}": one
-    for one in (
-        bool, int, float, complex, str, list, tuple, dict, set, frozenset, bytearray, slice, range,
-        min, max, sum, len, abs, round, sorted,
-        collections.defaultdict, collections.deque, collections.Counter, collections.OrderedDict,
-        functools.partial, copy.copy, copy.deepcopy, re.findall, random.Random,
-        operator.itemgetter, operator.attrgetter,
-        datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone,
-        np.array, np.ones, np.zeros,
-    )
-}  # fmt: skip
-"""What river's own estimators hold besides: containers, and the functions that fill them."""
+_REFUSED = {
+    "river.feature_extraction.kernel_approx.RandomTreesEmbedding": "finds its leaves by address",
+    "river.sketch.counter.Counter": "hashes text differently in every process",
+    "river.sketch.set.Set": "hashes text differently in every process",
+}
+"""What would seem to be saved, and not go on as before. Pickle does no better."""
+
+_NUMBERS = "biufcSUMm"
+"""The kinds of arrays that are bytes: numbers, text and times, not objects."""
 
 
 def river_version() -> str:
     """Return the version of river whose estimators are alike inside: major and minor."""
-    return ".".join(river.__version__.split(".")[:2])
-
-
-def by_name(known: Iterable[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Return functions and classes by their names.
-
-    Raises
-    ------
-    ConfigError
-        If two have the same.
-    """
-    found: dict[str, Callable[..., Any]] = {}
-    for one in known:
-        if found.setdefault(_name(one), one) is not one:
-            msg = f"two functions are called {_name(one)}: give them different names"
-            raise ConfigError(msg)
-    return found
+    return ".".join(version("river").split(".")[:2])
 
 
 def to_json(thing: Any, known: Known) -> tuple[dict[str, Any], list[Word2Vec]]:
@@ -78,11 +53,7 @@ def to_json(thing: Any, known: Known) -> tuple[dict[str, Any], list[Word2Vec]]:
         If something in it is neither river's nor known.
     """
     writer = _Writer(known)
-    try:
-        root = writer.value(thing)
-    except RecursionError as error:
-        msg = "the pipeline is nested too deeply to be saved"
-        raise ConfigError(msg) from error
+    root = writer.write(thing)
     return {"river": river_version(), "root": root, "nodes": writer.nodes}, writer.models
 
 
@@ -98,16 +69,20 @@ def from_json(kept: Mapping[str, Any], models: list[Word2Vec], known: Known) -> 
     FormatError
         If it does not hold together.
     """
-    if kept.get("river") != river_version():
-        msg = (
-            f"the pipeline was saved with river {kept.get('river')}, and this is "
-            f"{river.__version__}: install that version"
-        )
-        raise VersionError(msg)
     try:
-        return _Reader(kept["nodes"], models, known).value(kept["root"])
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        msg = f"the saved pipeline does not hold together ({type(error).__name__}: {error})"
+        if kept["river"] != river_version():
+            msg = (
+                f"the pipeline was saved with river {kept['river']}, and this is "
+                f"{river_version()}: install that version"
+            )
+            raise VersionError(msg)
+        return _Reader(kept["nodes"], models, known).read(kept["root"])
+    except (StreamW2VError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        # Whatever a class makes of what is not its own; some of river's are compiled, and panic.
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        msg = f"the saved pipeline does not hold together ({what[:200]})"
         raise FormatError(msg) from error
 
 
@@ -119,78 +94,105 @@ class _Writer:
         self.models: list[Word2Vec] = []
         self._known = known
         self._places: dict[int, int] = {}
-        # What has a place must live on, so that no other object gets its id.
-        self._alive: list[Any] = []
+        # In the order of their places. They must live on, so that no other object gets their id.
+        self._things: list[Any] = []
 
-    def value(self, thing: Any) -> Any:
-        if thing is None or type(thing) in (bool, int, float, str):
+    def write(self, thing: Any) -> Any:
+        """Return the value of a thing, once there is a node for all that it leads to."""
+        root = self._value(thing)
+        # One after the other, not by recursion: trees and graphs are deeper than Python's stack.
+        while len(self.nodes) < len(self._things):
+            self.nodes.append(self._node(self._things[len(self.nodes)]))
+        return root
+
+    def _value(self, thing: Any) -> Any:
+        kind = type(thing)
+        if thing is None or kind in (bool, float, str) or (kind is int and thing.bit_length() < 64):
             return thing
-        place = self._places.get(id(thing))
-        if place is None:
-            place = self._places[id(thing)] = len(self.nodes)
-            self._alive.append(thing)
-            self.nodes.append(None)
-            # Its place is taken before its parts are looked at, which may lead back to it.
-            self.nodes[place] = self._node(thing)
+        place = self._places.setdefault(id(thing), len(self._things))
+        if place == len(self._things):
+            self._things.append(thing)
         return [place]
+
+    def _values(self, things: Iterable[Any]) -> list[Any]:
+        return [self._value(thing) for thing in things]
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> list[list[Any]]:
+        return [self._values(pair) for pair in pairs]
 
     def _node(self, thing: Any) -> dict[str, Any]:
         kind = type(thing)
-        if kind in (list, tuple, set, frozenset):
+        if kind in (list, tuple):
             return {kind.__name__: self._values(thing)}
+        if kind in (set, frozenset):
+            return {kind.__name__: self._values(_in_order(thing))}
         if kind is dict:
-            return {"dict": [[self.value(key), self.value(item)] for key, item in thing.items()]}
+            return {"dict": self._pairs(thing.items())}
+        if kind is int:
+            return {"int": hex(thing)}
         if kind is bytes:
             return {"bytes": _text(thing)}
-        if isinstance(thing, Learnt):
+        if kind is Learnt:
             self.models.append(thing.model)
             return {"learnt": len(self.models) - 1, "component": thing.component.to_dict()}
-        if isinstance(thing, np.ndarray | np.generic) and thing.dtype.kind in "biufc":
-            data = {"dtype": thing.dtype.str, "data": _text(thing.tobytes())}
-            return {"array" if isinstance(thing, np.ndarray) else "scalar": thing.shape, **data}
-        if isinstance(thing, re.Pattern):
-            return {"pattern": self.value(thing.pattern), "flags": thing.flags}
-        owner = _owner(thing)
+        if (kind is np.ndarray or isinstance(thing, np.generic)) and thing.dtype.kind in _NUMBERS:
+            # Compiled code that changes an array in place looks at its order.
+            order = "C" if thing.flags.c_contiguous or not thing.flags.f_contiguous else "F"
+            data = {"dtype": thing.dtype.str, "order": order, "data": _text(thing.tobytes(order))}
+            return {"array" if kind is np.ndarray else "scalar": thing.shape, **data}
+        if kind is np.random.RandomState:
+            state = thing.get_state(legacy=False)
+            if state["bit_generator"] == "MT19937":
+                return {"random": self._value(state)}
+        if kind is re.Pattern:
+            return {"pattern": self._value(thing.pattern), "flags": thing.flags}
+        owner = owner_of(thing)
         if owner is not None:
-            return {"method": thing.__name__, "of": self.value(owner)}
+            if find_method(owner, thing.__name__, self._known) != thing:
+                msg = f"the method {thing.__name__} of {type(owner).__name__} cannot be saved"
+                raise ConfigError(msg)
+            return {"method": thing.__name__, "of": self._value(owner)}
         if isinstance(thing, type | types.FunctionType | types.BuiltinFunctionType):
             return {"name": self._named(thing)}
         return self._reduced(thing)
 
-    def _values(self, things: Iterable[Any]) -> list[Any]:
-        return [self.value(thing) for thing in things]
-
     def _named(self, thing: Any) -> str:
-        name = _name(thing)
-        if _find(name, self._known) is not thing:
+        name = name_of(thing)
+        if name is None:
+            msg = f"{thing!r} cannot be saved by a name: make it a function with def"
+            raise ConfigError(msg)
+        if name in _REFUSED:
+            msg = f"{name} cannot be saved: it {_REFUSED[name]}"
+            raise ConfigError(msg)
+        if find(name, self._known) is not thing:
             msg = f"{name} cannot be saved by its name: add it to known"
             raise ConfigError(msg)
         return name
 
     def _reduced(self, thing: Any) -> dict[str, Any]:
+        kind = type(thing).__name__
         try:
-            reduced = thing.__reduce_ex__(2)
-        except TypeError as error:
-            msg = f"{type(thing).__name__} cannot be saved: {error}"
+            reduced = thing.__reduce_ex__(4)
+        except Exception as error:
+            msg = f"{kind} cannot be saved: {error}"
             raise ConfigError(msg) from error
-        if isinstance(reduced, str):
-            msg = f"{type(thing).__name__} cannot be saved"
-            raise ConfigError(msg)
-        call, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        call, arguments, state, items, pairs, *others = (
+            (None,) * 5 if isinstance(reduced, str) else (*reduced, None, None, None)
+        )
         new = call is copyreg.__newobj__  # type: ignore[attr-defined]
         if new:
             call, *arguments = arguments
-        if not isinstance(call, type):
-            msg = f"{type(thing).__name__} is made by a function, and cannot be saved"
+        if not isinstance(call, type) or any(others):
+            msg = f"{kind} is made by a function, and cannot be saved"
             raise ConfigError(msg)
         node: dict[str, Any] = {"new" if new else "call": self._named(call)}
         node["with"] = self._values(arguments)
         if state is not None:
-            node["state"] = self.value(state)
+            node["state"] = self._value(state)
         if items is not None:
             node["items"] = self._values(items)
         if pairs is not None:
-            node["pairs"] = [[self.value(key), self.value(item)] for key, item in pairs]
+            node["pairs"] = self._pairs(pairs)
         return node
 
 
@@ -202,79 +204,115 @@ class _Reader:
         self._models = models
         self._known = known
         self._made: dict[int, Any] = {}
+        self._begun: dict[int, int] = {}
 
-    def value(self, value: Any) -> Any:
+    def read(self, value: Any) -> Any:
+        """Return what a value stands for."""
+        # A stack of what is being made, which may be deeper than Python's own.
+        making = [self._value(value)]
+        made: Any = None
+        while making:
+            try:
+                part = making[-1].send(made)
+            except StopIteration as done:
+                making.pop()
+                made = done.value
+            else:
+                making.append(self._value(part))
+                made = None
+        return made
+
+    def _value(self, value: Any) -> Making:
         if not isinstance(value, list):
             return value
         (place,) = value
-        return self._made[place] if place in self._made else self._make(place)
+        if place not in self._made:
+            if self._begun.get(place) == len(self._made):
+                msg = f"node {place} is a part of itself"
+                raise ValueError(msg)
+            self._begun[place] = len(self._made)
+            yield from self._make(place, self._nodes[place])
+        return self._made[place]
 
-    def _make(self, place: int) -> Any:
-        node = self._nodes[place]
+    def _values(self, values: list[Any]) -> Making:
+        found = []
+        for value in values:
+            found.append((yield value) if isinstance(value, list) else value)
+        return found
+
+    def _pairs(self, pairs: list[list[Any]]) -> Making:
+        found = []
+        for key, item in pairs:
+            found.append((yield from self._values([key, item])))
+        return found
+
+    def _make(self, place: int, node: Mapping[str, Any]) -> Making:
+        # What can be changed is there before its parts are made, which may lead back to it.
         if "list" in node:
-            made: Any = self._remember(place, [])
-            made.extend(self._values(node["list"]))
+            made: Any = self._made.setdefault(place, [])
+            made.extend((yield from self._values(node["list"])))
         elif "dict" in node:
-            made = self._remember(place, {})
-            made.update((self.value(key), self.value(item)) for key, item in node["dict"])
+            made = self._made.setdefault(place, {})
+            made.update((yield from self._pairs(node["dict"])))
         elif "set" in node:
-            made = self._remember(place, set())
-            made.update(self._values(node["set"]))
+            made = self._made.setdefault(place, set())
+            made.update((yield from self._values(node["set"])))
         elif "new" in node or "call" in node:
-            made = self._object(place, node)
+            yield from self._object(place, node)
         else:
-            made = self._remember(place, self._whole(node))
-        return made
+            made = yield from self._whole(node)
+            # Unless its parts have led back to it, and it was made there.
+            self._made.setdefault(place, made)
 
-    def _whole(self, node: Mapping[str, Any]) -> Any:
-        """Return what is complete as soon as it is made."""
+    def _whole(self, node: Mapping[str, Any]) -> Making:
+        """Make what is complete as soon as it is made."""
         if "tuple" in node:
-            return tuple(self._values(node["tuple"]))
+            return tuple((yield from self._values(node["tuple"])))
         if "frozenset" in node:
-            return frozenset(self._values(node["frozenset"]))
+            return frozenset((yield from self._values(node["frozenset"])))
+        if "int" in node:
+            return int(node["int"], 16)
         if "bytes" in node:
             return base64.b64decode(node["bytes"])
         if "learnt" in node:
             return Learnt(self._models[node["learnt"]], Component.from_dict(node["component"]))
         if "data" in node:
-            flat = np.frombuffer(base64.b64decode(node["data"]), np.dtype(node["dtype"]))
-            return flat[0] if "scalar" in node else flat.reshape(node["array"]).copy()
+            return _array(node)
+        if "random" in node:
+            return _random_state((yield node["random"]))
         if "pattern" in node:
-            return re.compile(self.value(node["pattern"]), node["flags"])
+            return re.compile((yield node["pattern"]), node["flags"])
         if "method" in node:
-            return getattr(self.value(node["of"]), node["method"])
+            method = find_method((yield node["of"]), node["method"], self._known)
+            if method is None:
+                msg = f"{node['method']} is no method that may be saved"
+                raise TypeError(msg)
+            return method
         return self._class_or_function(node["name"])
 
-    def _object(self, place: int, node: Mapping[str, Any]) -> Any:
-        name = node["new"] if "new" in node else node["call"]
-        kind = self._class_or_function(name)
-        if not isinstance(kind, type):
-            msg = f"{name} is no class"
+    def _object(self, place: int, node: Mapping[str, Any]) -> Making:
+        kind = self._class_or_function(node["new"] if "new" in node else node["call"])
+        if not isinstance(kind, type) or issubclass(kind, type):
+            msg = f"{kind} is no class of objects"
             raise TypeError(msg)
-        arguments = self._values(node["with"])
-        made = kind.__new__(kind, *arguments) if "new" in node else kind(*arguments)
-        self._remember(place, made)
-        for item in node.get("items", ()):
-            made.append(self.value(item))
-        for key, item in node.get("pairs", ()):
-            made[self.value(key)] = self.value(item)
+        arguments = yield from self._values(node["with"])
+        if place in self._made:
+            return
+        made: Any = kind.__new__(kind, *arguments) if "new" in node else kind(*arguments)
+        self._made[place] = made
+        for item in (yield from self._values(node.get("items", []))):
+            made.append(item)
+        for key, item in (yield from self._pairs(node.get("pairs", []))):
+            made[key] = item
         if "state" in node:
-            _set_state(made, self.value(node["state"]))
-        return made
+            _set_state(made, (yield node["state"]))
 
     def _class_or_function(self, name: str) -> Any:
-        found = _find(name, self._known)
+        found = find(name, self._known)
         if found is None:
-            msg = f"the saved pipeline needs {name}, which is not known here"
+            msg = f"the saved pipeline needs {name!r:.200}, which is not known here"
             raise ConfigError(msg)
         return found
-
-    def _values(self, values: list[Any]) -> list[Any]:
-        return [self.value(value) for value in values]
-
-    def _remember(self, place: int, made: Any) -> Any:
-        self._made[place] = made
-        return made
 
 
 def _set_state(thing: Any, state: Any) -> None:
@@ -288,43 +326,34 @@ def _set_state(thing: Any, state: Any) -> None:
         setattr(thing, name, value)
 
 
-def _name(thing: Any) -> str:
-    # What is compiled may know its module only as what it is bound to.
-    module = thing.__module__ or getattr(thing.__self__, "__name__", "")
-    return f"{module}.{thing.__qualname__}"
+def _in_order(things: Iterable[Any]) -> list[Any]:
+    """Return what is in a set in an order that does not depend on the process, if there is one."""
+    try:
+        return sorted(things, key=lambda thing: (type(thing).__name__, thing))
+    except (TypeError, NotImplementedError):
+        return list(things)
 
 
-def _owner(thing: Any) -> Any:
-    """Return whose method it is, an object or a class; None if it is no method."""
-    if isinstance(thing, types.MethodDescriptorType):
-        return thing.__objclass__
-    if not isinstance(thing, types.MethodType | types.BuiltinMethodType):
-        return None
-    return None if isinstance(thing.__self__, types.ModuleType) else thing.__self__
+def _array(node: Mapping[str, Any]) -> Any:
+    dtype = np.dtype(node["dtype"])
+    if dtype.kind not in _NUMBERS:
+        # Objects would be addresses, of whatever the file says.
+        msg = f"{dtype} is no dtype of bytes"
+        raise TypeError(msg)
+    if "scalar" in node:
+        return np.ndarray((), dtype, base64.b64decode(node["data"]))[()]
+    data, order = base64.b64decode(node["data"]), node["order"]
+    return np.ndarray(node["array"], dtype, data, order=order).copy(order)
 
 
-def _find(name: str, known: Known) -> Any:
-    """Return what a name stands for; None if nobody allowed it."""
-    if name in known:
-        return known[name]
-    if name in _OTHERS:
-        return _OTHERS[name]
-    if not name.startswith(tuple(f"{package}." for package in _PACKAGES)):
-        return None
-    # The longest part of the name that is a module; what is left is looked up in it.
-    parts = name.split(".")
-    for end in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:end]))
-        except ImportError:
-            continue
-        for part in parts[end:]:
-            found = getattr(found, part, None)
-        # Not what a module of ours has imported from elsewhere.
-        if isinstance(found, type | types.FunctionType | types.BuiltinFunctionType):
-            return found if _name(found) == name else None
-        return None
-    return None
+def _random_state(state: Any) -> np.random.RandomState:
+    # numpy does not look whether it is in the table.
+    if not 0 <= state["state"]["pos"] <= len(state["state"]["key"]):
+        msg = "the place of a random generator is out of its range"
+        raise ValueError(msg)
+    made = np.random.RandomState(0)
+    made.set_state(state)
+    return made
 
 
 def _text(data: bytes) -> str:
