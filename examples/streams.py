@@ -1,10 +1,13 @@
 """The labelled streams in examples/data, one text after the other, as river wants them.
 
-python examples/streams.py        # how many texts of which topic they have
+python examples/streams.py                         # how many texts of which topic they have
+python examples/streams.py wikinews > news.jsonl   # one of them, as lines of JSON
 """
 
+import json
 import lzma
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -49,5 +52,9 @@ def rows(name: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    for stream in (wikinews, wikipedia):
-        print(f"{stream.__name__}:", *Counter(topic for _, topic in stream()).most_common())
+    if len(sys.argv) > 1:
+        for x, topic in {"wikinews": wikinews, "wikipedia": wikipedia}[sys.argv[1]]():
+            print(json.dumps({**x, "topic": topic}))
+    else:
+        for stream in (wikinews, wikipedia):
+            print(f"{stream.__name__}:", *Counter(topic for _, topic in stream()).most_common())

@@ -1,12 +1,17 @@
 """The examples, and the README's code, are run as a user would run them."""
 
+import json
 import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from stream_w2v.estimators import PipelineCheckpoints
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["auth", "bill", "mail", "disk", "chat", "video", "proxy", "cron", "index", "cache"]
@@ -103,6 +108,58 @@ def test_news_are_threaded_into_stories_and_clustered():
     assert any("[('politics'," in text for text in campaign)
 
 
+IGNORING = ("-W", "ignore::DeprecationWarning", "-W", "ignore::ResourceWarning")
+
+
+def newest(state: Path) -> str:
+    """Return the name of the newest checkpoint, or nothing."""
+    return max((path.name for path in state.glob("checkpoint-*.safetensors")), default="")
+
+
+def test_a_pipeline_that_is_killed_goes_on_with_the_same_metric(broker, tmp_path):
+    """To the last digit and the last bit, as one that nobody stopped; rubbish is counted once."""
+    text = tmp_path / "news.jsonl"
+    lines = run("examples/streams.py", "wikinews").splitlines(keepends=True)[:2000]
+    lines[700:700] = ["no json\n", "[]\n", '{"text": 5, "topic": "x"}\n', '{"topic": "x"}\n']
+    text.write_text("".join(lines))
+    topic = f"kafka://{broker}/news"
+    run(*IGNORING, "examples/replay_to_kafka.py", str(text), topic, "--rate=1e9", "--once")
+    learn = [*IGNORING, "examples/learn_topics.py", topic]
+    more = ("--no-follow", "--every=0.05")
+    undisturbed = run(*learn, str(tmp_path / "undisturbed"), *more).splitlines()[-1]
+    assert undisturbed.startswith("2,000 learnt, 4 unreadable, accuracy 0.8")
+    state = tmp_path / "killed"
+    draw = random.Random(1)
+    for _ in range(3):
+        before = newest(state)
+        command = [sys.executable, "-W", "error", *learn, str(state), *more]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+            while newest(state) == before:
+                assert process.poll() is None
+                time.sleep(0.005)
+            time.sleep(draw.uniform(0, 0.3))
+            assert process.poll() is None
+            process.kill()
+    assert run(*learn, str(state), *more).splitlines()[-1] == undisturbed
+    ends = []
+    for name in ("undisturbed", "killed"):
+        with PipelineCheckpoints(tmp_path / name) as checkpoints:
+            pipeline, *_ = checkpoints.load()
+            ends.append((pipeline, checkpoints.positions))
+    (one, positions), (other, others) = ends
+    assert positions == others
+    for line in lines[-200:]:
+        message = json.loads(line)
+        said = one.predict_proba_one(message["text"])
+        assert said == other.predict_proba_one(message["text"])
+        one.learn_one(message["text"], message["topic"])
+        other.learn_one(message["text"], message["topic"])
+    theirs = other["TransformerUnion"]["Word2VecTransformer"].model.tensors()
+    mine = one["TransformerUnion"]["Word2VecTransformer"].model.tensors()
+    for name, tensor in mine.items():
+        np.testing.assert_array_equal(tensor, theirs[name], err_msg=name)
+
+
 def test_streams_are_counted():
     """As they are described beside the files."""
     said = run("examples/streams.py")
@@ -112,6 +169,7 @@ def test_streams_are_counted():
 def test_every_example_is_run():
     """An example without a test would break unseen."""
     assert EXAMPLES == [
+        "learn_topics.py",
         "live_neighbours.py",
         "log_drift.py",
         "news_stories.py",
