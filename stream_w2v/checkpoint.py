@@ -32,6 +32,9 @@ from stream_w2v.model import Word2Vec
 from stream_w2v.storage import TEMPORARY, StrPath, storage_error, sync_directory
 from stream_w2v.stream import Positions
 
+PIPELINE = "pipeline"
+"""What is said of a run whose checkpoints hold a pipeline of river beside the model."""
+
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
 _DAMAGED = ".damaged"
 _LOCK = ".lock"
@@ -126,7 +129,8 @@ class Checkpoints:
         Raises
         ------
         FormatError
-            If there are checkpoints, but none is whole.
+            If there are checkpoints, but none is whole, or they hold a pipeline of river and this
+            is not for one, or the other way round.
         VersionError
             If the newest was written by another version.
         ConfigError
@@ -134,6 +138,15 @@ class Checkpoints:
         """
         found = _newest(self.directory, text, workers, set_aside=True)
         if found is not None:
+            # Who goes on without it would remove what was learnt, checkpoint by checkpoint.
+            if (PIPELINE in found.run) != (PIPELINE in self.run):
+                what = (
+                    "holds a pipeline of river: go on with it in Python, with PipelineCheckpoints"
+                    if PIPELINE in found.run
+                    else "holds word vectors alone, and no pipeline: use another directory"
+                )
+                msg = f"{found.path} {what}"
+                raise FormatError(msg)
             self.newest = (found.model.records, found.positions)
         return found
 
@@ -302,11 +315,10 @@ def _newest(
 
 def _read(path: Path, text: str | Tokenizer | None, workers: int | None) -> Checkpoint:
     model = Word2Vec.load(path, text=text, workers=workers)
-    try:
-        positions, run = model.metadata["positions"], model.metadata["run"]
-    except KeyError as error:
+    positions, run = (model.metadata.get(name) for name in ("positions", "run"))
+    if not (isinstance(positions, Mapping) and isinstance(run, Mapping)):
         msg = f"{path} is a saved model, but no checkpoint: it does not know its place in a stream"
-        raise FormatError(msg) from error
+        raise FormatError(msg)
     return Checkpoint(model, positions, run, path)
 
 

@@ -27,7 +27,13 @@ from urllib.parse import urlsplit
 import typer
 from typer.main import get_command
 
-from stream_w2v.checkpoint import Checkpoint, Checkpoints, checkpoint_files, load_checkpoint
+from stream_w2v.checkpoint import (
+    PIPELINE,
+    Checkpoint,
+    Checkpoints,
+    checkpoint_files,
+    load_checkpoint,
+)
 from stream_w2v.config import Config
 from stream_w2v.connectors.kafka_options import is_topic
 from stream_w2v.drift import ALARM, LEAST_WORDS, Drift, measure_drift
@@ -775,6 +781,8 @@ def info(
             "config": loaded.config.to_dict(),
             **loaded.metadata,
         }
+        if isinstance(facts.get("run"), Mapping) and PIPELINE in facts["run"]:
+            facts["run"] = {PIPELINE: "of river"}
         if unread := dead_letters(loaded.metadata.get("positions", {})):
             facts["unreadable_records"] = dict(unread)
     else:

@@ -6,6 +6,7 @@ A file of tensors is a plain safetensors file, which any reader of that format o
     format      the kind of file, such as ``stream-w2v-model``
     version     the version of that kind
     metadata    the caller's own metadata, as JSON
+                (more than a megabyte of it is a tensor, ``.metadata``, and here is nothing)
     digests     JSON: for every tensor the SHA-256 of its dtype, its shape and its bytes
     sha256      SHA-256 of the four values above
 """
@@ -49,6 +50,9 @@ TEMPORARY = ".stream-w2v-*.tmp"
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 1  # digits shrink to 46 %; level 9 takes 17 times as long to reach 41 %
 
+_NONSENSE = (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RecursionError)
+"""What comes of a dtype that the library knows and numpy does not, and of what was made up."""
+
 _DTYPES = {
     "bool": "BOOL",
     "uint8": "U8",
@@ -64,6 +68,8 @@ _DTYPES = {
     "float64": "F64",
 }
 _HEADER_LIMIT = 100_000_000  # the format's own
+_LONG = 1 << 20  # metadata of so many bytes are no part of it: other readers expect it to be short
+_LONG_METADATA = ".metadata"
 _PIECE = 1 << 24  # gzip holds all that it is given at once
 _PARTS = ("format", "version", "metadata", "digests")
 
@@ -250,13 +256,17 @@ def _parts_of(
     kind: str, version: int, tensors: Tensors, metadata: Mapping[str, Any]
 ) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a file: its header, then the arrays, of which nothing is copied."""
+    about = json.dumps(metadata)
+    if len(about) >= _LONG:
+        tensors = {**tensors, _LONG_METADATA: np.frombuffer(about.encode(), np.uint8)}
+        about = ""
     # Widest items first, as the library orders them, so that every tensor is aligned.
     arrays = {
         name: np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
         for name, array in sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
     }
     digests = {name: _digest(array) for name, array in arrays.items()}
-    parts = [kind, str(version), json.dumps(metadata), json.dumps(digests)]
+    parts = [kind, str(version), about, json.dumps(digests)]
     header: dict[str, Any] = {
         "__metadata__": dict(zip(_PARTS, parts, strict=True)) | {"sha256": _seal(parts)},
     }
@@ -362,7 +372,7 @@ def _read_plain(
     name = os.fspath(path)
     try:
         with safe_open(plain, framework="np") as file:
-            metadata, digests = _read_metadata(name, file.metadata(), kind, version)
+            about, digests = _read_metadata(name, file.metadata(), kind, version)
             if set(file.keys()) != set(digests):
                 msg = f"{name} is damaged: it does not hold the tensors that it says it holds"
                 raise FormatError(msg)
@@ -373,16 +383,19 @@ def _read_plain(
                 if _digest(tensors[key]) != digest:
                     msg = f"{name} is damaged: the tensor {key!r} is not what was written"
                     raise FormatError(msg)
-            return tensors, metadata
-    except (SafetensorError, AttributeError, TypeError) as error:
-        # The last two: damage made a dtype that the library knows and numpy does not.
+            about = about or tensors.pop(_LONG_METADATA).tobytes().decode()
+            return tensors, json.loads(about)
+    except FormatError:
+        raise
+    except _NONSENSE as error:
         msg = f"{name} is damaged, or not a safetensors file: {error}"
         raise FormatError(msg) from error
 
 
 def _read_metadata(
     name: str, header: Mapping[str, str] | None, kind: str, version: int
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> tuple[str, dict[str, str]]:
+    """Return the metadata as JSON, and the digests."""
     if header is None or "sha256" not in header:
         msg = f"{name} is a safetensors file, but not one of stream-w2v's"
         raise FormatError(msg)
@@ -403,7 +416,7 @@ def _read_metadata(
             "go on with that version, or train anew"
         )
         raise VersionError(msg)
-    return json.loads(metadata), json.loads(digests)
+    return metadata, json.loads(digests)
 
 
 def _seal(parts: list[str]) -> str:

@@ -201,6 +201,7 @@ things = st.recursive(
     st.one_of(keys, sets, arrays, st.just(slice(1, None))),
     lambda parts: st.one_of(
         st.lists(parts, max_size=4),
+        st.lists(st.floats(), min_size=10, max_size=20),
         st.lists(parts, max_size=3).map(tuple),
         st.dictionaries(keys, parts, max_size=3),
         st.builds(collections.deque, st.lists(parts, max_size=3), st.integers(3, 5)),
@@ -452,6 +453,7 @@ def test_no_other_name_is_looked_up(name, role):
 
 MEAN = {"call": "river.stats.mean.Mean", "with": []}
 NUMBERS = {"array": [1], "dtype": "<f8", "order": "C", "data": "AAAAAAAAAAA="}
+TABLE = {"random": 624, "gauss": [0, 0.0], "data": "AAAA" * 832}
 MADE_UP = {
     "a function to call": ([{"call": "builtins.len", "with": [[1]]}, {"list": []}], "is no class"),
     "a function of river": ([{"new": "river.utils.math.sigmoid", "with": [1.0]}], "is no class"),
@@ -463,15 +465,17 @@ MADE_UP = {
     "no state": ([{**MEAN, "state": 5}], "TypeError"),
     "a state that is nowhere": ([{**MEAN, "state": [9]}], "IndexError"),
     "items where none go": ([{**MEAN, "items": [1]}], "AttributeError"),
-    "pairs where none go": ([{**MEAN, "pairs": [[1, 2]]}], "TypeError"),
-    "half a pair": ([{**MEAN, "pairs": [[1]]}], "ValueError"),
+    "pairs where none go": ([{**MEAN, "pairs": [[1], [2]]}], "TypeError"),
+    "half a pair": ([{**MEAN, "pairs": [[1], []]}], "ValueError"),
     "a tuple in itself": ([{"tuple": [[0]]}], "node 0 is a part of itself"),
     "an object for itself": ([{"call": "functools.partial", "with": [[0]]}], "0 is a part of its"),
     "a ring of two": ([{"frozenset": [[1]]}, {"tuple": [[0]]}], "node 0 is a part of itself"),
     "a list in a set": ([{"set": [[1]]}, {"list": []}], "unhashable"),
-    "a dict as a key": ([{"dict": [[[1], 1]]}, {"dict": []}], "unhashable"),
-    "a dict of numbers": ([{"dict": [5]}], "TypeError"),
-    "three in a pair": ([{"dict": [[1, 2, 3]]}], "ValueError"),
+    "a dict as a key": ([{"dict": [[[1]], [1]]}, {"dict": [[], []]}], "unhashable"),
+    "a dict of numbers": ([{"dict": [5, 6]}], "TypeError"),
+    "three in a pair": ([{"dict": [[1], [2], [3]]}], "ValueError"),
+    "floats cut short": ([{"list": {"floats": "AAAAAAAA8D"}}], "Error"),
+    "floats that are none": ([{"list": {"ints": "AAAAAAAA8D8="}}], "KeyError"),
     "a list of nothing": ([{"list": 5}], "TypeError"),
     "a number that is none": ([{"int": "seven"}], "ValueError"),
     "bytes that are none": ([{"bytes": 7}], "TypeError"),
@@ -489,12 +493,11 @@ MADE_UP = {
     "vectors that are not there": (
         [{"learnt": 0, "component": {"direction": [0.0], "vectors": 0}}], "IndexError",
     ),
-    "no generator": ([{"random": 5}], "TypeError"),
-    "a generator before its table": (
-        [{"random": [1]}, {"dict": [["state", [2]]]}, {"dict": [["pos", -1], ["key", [3]]]},
-         {"list": [0]}], "out of its range",
-    ),
-    "a generator behind its table": (
+    "no generator": ([{"random": 5}], "KeyError"),
+    "a generator before its table": ([{**TABLE, "random": -1}], "is not in its table"),
+    "a generator too far": ([{**TABLE, "random": 625}], "is not in its table"),
+    "a generator without a table": ([{**TABLE, "data": ""}], "is not in its table"),
+    "a generator of Python's behind its table": (
         [{"call": "random.Random", "with": [], "state": [1]}, {"tuple": [3, [2], None]},
          {"tuple": [0] * 624 + [9999]}], "invalid state",
     ),

@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import json
 import os
 import stat
@@ -336,6 +337,25 @@ def test_any_tensors_come_back(tmp_path_factory, tensors, metadata):
         assert again[key].tobytes() == expected.astype(again[key].dtype).tobytes()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "model.safetensors.gz"])
+def test_long_metadata_are_not_in_the_header(tmp_path, name):
+    """Which readers expect to be short, and of which 100 MB are the most that the format has."""
+    path, metadata = tmp_path / name, {**METADATA, "long": ["größer"] * 100_000}
+    write_tensors(path, KIND, 1, TENSORS, metadata)
+    tensors, about = read_tensors(path, KIND, 1)
+    assert about == metadata
+    assert tensors.keys() == TENSORS.keys()
+    assert kind_of(path) == KIND
+    if name.endswith(".gz"):
+        return
+    assert int.from_bytes(path.read_bytes()[:8], "little") < 10_000
+    assert safetensors.numpy.load_file(path).keys() == {*TENSORS, ".metadata"}
+    damaged = path.read_bytes().replace(b'"records": 7', b'"records": 8')
+    path.write_bytes(damaged)
+    with pytest.raises(FormatError, match=r"is damaged: the tensor '\.metadata' is not what was"):
+        read_tensors(path, KIND, 1)
+
+
 def test_tensors_of_any_layout_are_written_in_order(tmp_path):
     """A transposed and a strided array are written as what they show."""
     array = np.arange(24.0).reshape(4, 6)
@@ -424,6 +444,24 @@ def test_a_safetensors_file_of_others_is_refused(tmp_path, metadata):
     path = tmp_path / "file"
     safetensors.numpy.save_file({"a": np.ones(2)}, path, metadata)
     with pytest.raises(FormatError, match=r"not one of stream-w2v's"):
+        read_tensors(path, KIND, 1)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"version": "one"}, {"metadata": "{"}, {"metadata": "[" * 100_000}, {"metadata": ""},
+        {"digests": "{"}, {"digests": "[]"}, {"digests": "5"}, {"digests": '{"a": 5}'},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_file_that_was_made_up_is_refused(tmp_path, parts):
+    """Whoever made it up can seal it, too."""
+    path = tmp_path / "file"
+    about = {"format": KIND, "version": "1", "metadata": "{}", "digests": "{}", **parts}
+    about["sha256"] = hashlib.sha256(json.dumps(list(about.values())).encode()).hexdigest()
+    safetensors.numpy.save_file({"a": np.ones(2)} if "digests" in parts else {}, path, about)
+    with pytest.raises(FormatError, match=r"is damaged"):
         read_tensors(path, KIND, 1)
 
 

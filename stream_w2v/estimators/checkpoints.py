@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-from stream_w2v.checkpoint import Checkpoints
+from stream_w2v.checkpoint import PIPELINE, Checkpoints
 from stream_w2v.config import Tokenizer
-from stream_w2v.errors import ConfigError, FormatError
+from stream_w2v.errors import ConfigError
 from stream_w2v.estimators.names import by_name
 from stream_w2v.estimators.saved import from_json, to_json
 from stream_w2v.storage import StrPath
@@ -87,7 +87,7 @@ class PipelineCheckpoints:
             raise ConfigError(msg)
         self._text = text
         self._known = by_name([*known, *([] if text is None else [text])])
-        self._checkpoints = Checkpoints(directory, keep)
+        self._checkpoints = Checkpoints(directory, keep, run={PIPELINE: None})
         self._every = every
         self._last = time.monotonic()
         self.positions: Positions = {}
@@ -107,10 +107,9 @@ class PipelineCheckpoints:
         found = self._checkpoints.load(text=self._text)
         if found is None:
             return None
-        if "pipeline" not in found.run:
-            msg = f"{found.path} is a checkpoint of word vectors alone, not of a pipeline"
-            raise FormatError(msg)
-        thing = from_json(found.run["pipeline"], [found.model], self._known)
+        # The model lives on, and would keep the JSON alive.
+        found.model.metadata = {}
+        thing = from_json(found.run[PIPELINE], [found.model], self._known)
         self.positions = found.positions
         return thing
 
@@ -140,8 +139,11 @@ class PipelineCheckpoints:
         if len(models) != 1:
             msg = f"a checkpoint holds one Word2VecTransformer, not {len(models)}"
             raise ConfigError(msg)
-        self._checkpoints.run = {"pipeline": kept}
-        self._checkpoints.save(models[0], positions)
+        self._checkpoints.run = {PIPELINE: kept}
+        try:
+            self._checkpoints.save(models[0], positions)
+        finally:
+            self._checkpoints.run = {PIPELINE: None}
         self.positions = positions
         self._last = time.monotonic()
 

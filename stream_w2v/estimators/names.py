@@ -83,6 +83,33 @@ _OTHERS = by_name(
 _METHODS_OF = (str, re.Pattern, random.Random)
 """Whose methods are looked up beside those of estimators. Arrays have one that writes files."""
 
+_REFUSED = {
+    "river.feature_extraction.kernel_approx.RandomTreesEmbedding": "finds its leaves by address",
+    "river.sketch.counter.Counter": "hashes text differently in every process",
+    "river.sketch.set.Set": "hashes text differently in every process",
+}
+"""What would seem to be saved, and not go on as before. Pickle does no better."""
+
+
+def save_name(thing: Any, known: Known) -> str:
+    """Return the name that a class or a function is saved by.
+
+    Raises
+    ------
+    ConfigError
+        If it would not be found by it.
+    """
+    name = name_of(thing)
+    if name is None:
+        msg = f"{thing!r} cannot be saved by a name: make it a function with def"
+    elif name in _REFUSED:
+        msg = f"{name} cannot be saved: it {_REFUSED[name]}"
+    elif find(name, known) is not thing:
+        msg = f"{name} cannot be saved by its name: add it to known"
+    else:
+        return name
+    raise ConfigError(msg)
+
 
 def owner_of(thing: Any) -> Any:
     """Return whose method it is, an object or a class; None if it is no method."""

@@ -17,10 +17,9 @@ from collections.abc import Generator, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from stream_w2v.errors import ConfigError, FormatError, StreamW2VError, VersionError
-from stream_w2v.estimators.names import Known, find, find_method, name_of, owner_of
+from stream_w2v.estimators import arrays
+from stream_w2v.estimators.names import Known, find, find_method, owner_of, save_name
 from stream_w2v.estimators.transformer import Learnt
 from stream_w2v.model import Word2Vec
 from stream_w2v.pooling import Component
@@ -28,15 +27,8 @@ from stream_w2v.pooling import Component
 Making = Generator[Any, Any, Any]
 """Makes an object: yields the values of its parts, is sent what they stand for, returns it."""
 
-_REFUSED = {
-    "river.feature_extraction.kernel_approx.RandomTreesEmbedding": "finds its leaves by address",
-    "river.sketch.counter.Counter": "hashes text differently in every process",
-    "river.sketch.set.Set": "hashes text differently in every process",
-}
-"""What would seem to be saved, and not go on as before. Pickle does no better."""
-
-_NUMBERS = "biufcSUMm"
-"""The kinds of arrays that are bytes: numbers, text and times, not objects."""
+_MANY = 16
+"""Floats, from which they are written as bytes."""
 
 
 def river_version() -> str:
@@ -114,11 +106,20 @@ class _Writer:
             self._things.append(thing)
         return [place]
 
-    def _values(self, things: Iterable[Any]) -> list[Any]:
+    def _values(self, things: Iterable[Any]) -> Any:
+        # Nearly all that was learnt is long lists of one type, which need not be gone through.
+        things = list(things)
+        kinds = set(map(type, things))
+        if kinds == {float} and len(things) >= _MANY:
+            return {"floats": arrays.floats_text(things)}
+        if kinds == {str}:
+            return things
         return [self._value(thing) for thing in things]
 
-    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> list[list[Any]]:
-        return [self._values(pair) for pair in pairs]
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+        """Return the values of keys, and those of what belongs to them."""
+        pairs = list(pairs)
+        return [self._values(key for key, _ in pairs), self._values(item for _, item in pairs)]
 
     def _node(self, thing: Any) -> dict[str, Any]:
         kind = type(thing)
@@ -131,19 +132,13 @@ class _Writer:
         if kind is int:
             return {"int": hex(thing)}
         if kind is bytes:
-            return {"bytes": _text(thing)}
+            return {"bytes": arrays.text_of(thing)}
         if kind is Learnt:
             self.models.append(thing.model)
             return {"learnt": len(self.models) - 1, "component": thing.component.to_dict()}
-        if (kind is np.ndarray or isinstance(thing, np.generic)) and thing.dtype.kind in _NUMBERS:
-            # Compiled code that changes an array in place looks at its order.
-            order = "C" if thing.flags.c_contiguous or not thing.flags.f_contiguous else "F"
-            data = {"dtype": thing.dtype.str, "order": order, "data": _text(thing.tobytes(order))}
-            return {"array" if kind is np.ndarray else "scalar": thing.shape, **data}
-        if kind is np.random.RandomState:
-            state = thing.get_state(legacy=False)
-            if state["bit_generator"] == "MT19937":
-                return {"random": self._value(state)}
+        array = arrays.node_of(thing)
+        if array is not None:
+            return array
         if kind is re.Pattern:
             return {"pattern": self._value(thing.pattern), "flags": thing.flags}
         owner = owner_of(thing)
@@ -153,21 +148,8 @@ class _Writer:
                 raise ConfigError(msg)
             return {"method": thing.__name__, "of": self._value(owner)}
         if isinstance(thing, type | types.FunctionType | types.BuiltinFunctionType):
-            return {"name": self._named(thing)}
+            return {"name": save_name(thing, self._known)}
         return self._reduced(thing)
-
-    def _named(self, thing: Any) -> str:
-        name = name_of(thing)
-        if name is None:
-            msg = f"{thing!r} cannot be saved by a name: make it a function with def"
-            raise ConfigError(msg)
-        if name in _REFUSED:
-            msg = f"{name} cannot be saved: it {_REFUSED[name]}"
-            raise ConfigError(msg)
-        if find(name, self._known) is not thing:
-            msg = f"{name} cannot be saved by its name: add it to known"
-            raise ConfigError(msg)
-        return name
 
     def _reduced(self, thing: Any) -> dict[str, Any]:
         kind = type(thing).__name__
@@ -185,7 +167,7 @@ class _Writer:
         if not isinstance(call, type) or any(others):
             msg = f"{kind} is made by a function, and cannot be saved"
             raise ConfigError(msg)
-        node: dict[str, Any] = {"new" if new else "call": self._named(call)}
+        node: dict[str, Any] = {"new" if new else "call": save_name(call, self._known)}
         node["with"] = self._values(arguments)
         if state is not None:
             node["state"] = self._value(state)
@@ -234,17 +216,20 @@ class _Reader:
             yield from self._make(place, self._nodes[place])
         return self._made[place]
 
-    def _values(self, values: list[Any]) -> Making:
+    def _values(self, values: Any) -> Making:
+        if isinstance(values, dict):
+            return arrays.floats_of(values["floats"])
+        if list not in set(map(type, values)):
+            return values
         found = []
         for value in values:
             found.append((yield value) if isinstance(value, list) else value)
         return found
 
-    def _pairs(self, pairs: list[list[Any]]) -> Making:
-        found = []
-        for key, item in pairs:
-            found.append((yield from self._values([key, item])))
-        return found
+    def _pairs(self, pairs: list[Any]) -> Making:
+        keys, items = pairs
+        keys, items = (yield from self._values(keys)), (yield from self._values(items))
+        return zip(keys, items, strict=True)
 
     def _make(self, place: int, node: Mapping[str, Any]) -> Making:
         # What can be changed is there before its parts are made, which may lead back to it.
@@ -277,9 +262,7 @@ class _Reader:
         if "learnt" in node:
             return Learnt(self._models[node["learnt"]], Component.from_dict(node["component"]))
         if "data" in node:
-            return _array(node)
-        if "random" in node:
-            return _random_state((yield node["random"]))
+            return arrays.thing_of(node)
         if "pattern" in node:
             return re.compile((yield node["pattern"]), node["flags"])
         if "method" in node:
@@ -302,7 +285,7 @@ class _Reader:
         self._made[place] = made
         for item in (yield from self._values(node.get("items", []))):
             made.append(item)
-        for key, item in (yield from self._pairs(node.get("pairs", []))):
+        for key, item in (yield from self._pairs(node.get("pairs", [[], []]))):
             made[key] = item
         if "state" in node:
             _set_state(made, (yield node["state"]))
@@ -332,29 +315,3 @@ def _in_order(things: Iterable[Any]) -> list[Any]:
         return sorted(things, key=lambda thing: (type(thing).__name__, thing))
     except (TypeError, NotImplementedError):
         return list(things)
-
-
-def _array(node: Mapping[str, Any]) -> Any:
-    dtype = np.dtype(node["dtype"])
-    if dtype.kind not in _NUMBERS:
-        # Objects would be addresses, of whatever the file says.
-        msg = f"{dtype} is no dtype of bytes"
-        raise TypeError(msg)
-    if "scalar" in node:
-        return np.ndarray((), dtype, base64.b64decode(node["data"]))[()]
-    data, order = base64.b64decode(node["data"]), node["order"]
-    return np.ndarray(node["array"], dtype, data, order=order).copy(order)
-
-
-def _random_state(state: Any) -> np.random.RandomState:
-    # numpy does not look whether it is in the table.
-    if not 0 <= state["state"]["pos"] <= len(state["state"]["key"]):
-        msg = "the place of a random generator is out of its range"
-        raise ValueError(msg)
-    made = np.random.RandomState(0)
-    made.set_state(state)
-    return made
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
