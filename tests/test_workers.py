@@ -240,6 +240,8 @@ def test_a_thread_that_is_broken_off_leaves_a_model_that_is_refused(monkeypatch)
 def test_ctrl_c_takes_effect_between_records_with_workers_too():
     """Wherever it strikes, the model is whole: counted, trained, and able to go on."""
     model = Word2Vec(vector_size=8, min_count=1, workers=2)
+    # So that all is loaded, which takes longer than from one interrupt to the next.
+    model.learn_one("the quick brown fox")
     interrupted = 0
     stop = threading.Event()
 
