@@ -24,6 +24,10 @@ class ConfigError(StreamW2VError, ValueError):
     """An option has a value that cannot work; the message gives the range."""
 
 
+class NotInstalledError(ConfigError, ImportError):
+    """A library that this part of the package needs is not installed."""
+
+
 class SourceNotFoundError(StreamW2VError, FileNotFoundError):
     """A named source, or a glob, matches nothing."""
 

@@ -73,17 +73,19 @@ def movement(state: State, learner: Learner, before: Look) -> NDArray[np.float64
         vectors, windows = _live(state, before.rows)
         tokens = int(state.counters[0]["words"])
     trained = windows - before.windows
-    there &= trained > 0
+    rates = [
+        state.schedule.rates(counts.astype(np.float32), tokens)
+        for counts in (before.windows, windows)
+    ]
+    steps = trained * rates[0] * rates[1]
+    # At a rate of 0 nothing moves, and that says nothing of the text.
+    there &= steps > 0
     old, new = (v[there].astype(np.float64) for v in (before.vectors, vectors))
     lengths = np.linalg.norm(old, axis=1) * np.linalg.norm(new, axis=1)
     cosines = np.einsum("ij,ij->i", old, new) / np.maximum(lengths, _LEAST)
-    rates = [
-        state.schedule.rates(counts[there].astype(np.float32), tokens)
-        for counts in (before.windows, windows)
-    ]
     result = np.full(len(there), np.nan)
     result[there] = np.log(np.maximum(1 - cosines, _LEAST))
-    result[there] -= np.log(trained[there] * rates[0] * rates[1])
+    result[there] -= np.log(steps[there])
     return result
 
 

@@ -36,7 +36,7 @@ def check_pooling(pooling: str) -> None:
     ConfigError
         If ``pooling`` is not known.
     """
-    if pooling not in POOLINGS:
+    if not isinstance(pooling, str) or pooling not in POOLINGS:
         msg = f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}"
         raise ConfigError(msg)
 

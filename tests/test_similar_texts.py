@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import checks, feature_extraction, neighbors
 
+from stream_w2v.errors import ConfigError
 from stream_w2v.estimators import SimilarTexts, Word2VecTransformer
 from stream_w2v.estimators.saved import from_json, to_json
 
@@ -103,6 +104,37 @@ def test_what_is_remembered_is_part_of_a_checkpoint():
     assert again.predict_one({"a": 5.0, "b": 1.0}) == texts.predict_one({"a": 5.0, "b": 1.0})
     again.learn_one({"a": 1.0}, "more")
     assert "more" not in {name for name, _ in texts.predict_one({"a": 1.0})}
+
+
+def test_numbers_that_are_not_finite_are_like_nothing():
+    """They take no text's place; large ones do not overflow."""
+    texts = SimilarTexts(engine=neighbors.LazySearch(window_size=2))
+    texts.learn_one({"a": 1e200, "b": 0.0}, "large")
+    for value in (math.inf, -math.inf, math.nan):
+        texts.learn_one({"a": value, "b": 1.0}, value)
+        assert texts.predict_one({"a": value, "b": 1.0}) == []
+    assert texts.predict_one({"a": 1e-200}) == [("large", 1.0)]
+    assert texts.predict_one({"c": 1.0}) == [("large", 0.0)]
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_neighbors": 0}, {"n_neighbors": 1.5}, {"min_similarity": math.nan}]
+)
+def test_what_makes_no_sense_is_refused(options):
+    """With one line that says so."""
+    with pytest.raises(ConfigError):
+        SimilarTexts(**options)
+
+
+@pytest.mark.parametrize("parameters", list(SimilarTexts._unit_test_params()))
+def test_it_learns_with_every_engine(parameters):
+    """And finds a text that it has just seen."""
+    texts = SimilarTexts(**parameters)
+    draw = np.random.default_rng(1)
+    for number in range(150):
+        x = dict(zip("abcd", draw.normal(size=4).tolist(), strict=True))
+        texts.learn_one(x, number)
+    assert texts.predict_one(x)[0] == (149, 1.0)
 
 
 @pytest.mark.parametrize("parameters", list(SimilarTexts._unit_test_params()))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pickle
 import random
 import re
@@ -10,12 +11,13 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from river import checks, drift, linear_model
 
 from stream_w2v.errors import ConfigError
 from stream_w2v.estimators import Word2VecTransformer, WordDrift
-from stream_w2v.estimators import drift as drift_module
 from stream_w2v.estimators.saved import from_json, to_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
@@ -40,8 +42,8 @@ def swapped(texts) -> list[str]:
     return texts[:FROM] + [words.sub(lambda word: SWAPPED[word[1]], x) for x in texts[FROM:]]
 
 
-def transformer() -> Word2VecTransformer:
-    return Word2VecTransformer(vector_size=50)
+def transformer(**options) -> Word2VecTransformer:
+    return Word2VecTransformer(vector_size=50, **options)
 
 
 def alarms(detector: WordDrift, texts: list[str]) -> list[tuple[int, list[str]]]:
@@ -98,10 +100,35 @@ def test_a_warning_comes_before_drift(swapped):
 
 
 def test_a_warning_that_nothing_follows_ends():
-    """After ten looks, and it is as if it had never been."""
-    watch = drift_module._Watch(drift.NoDrift(), drift.DummyDriftDetector(t_0=20), 0)
-    stands = [watch.warns for _ in range(40) if not watch.drifts(0.0)]
-    assert stands == [False] * 19 + [True] * 10 + [False] * 10 + [True]
+    """After ten looks, also if the word does not come any more."""
+    detector = WordDrift(
+        transformer(min_count=1), ["w1"], every=5, grace_period=0, detector=drift.NoDrift(),
+        warning_detector=drift.DummyDriftDetector(t_0=5),
+    )  # fmt: skip
+    draw = random.Random(1)
+    words = [f"w{i}" for i in range(60)]
+    warned = 0
+    for number in range(2000):
+        known = words if not warned else words[2:]
+        detector.transformer.learn_one(draw.choices(known, k=12))
+        detector.update()
+        warned += detector.warning_detected
+        assert number < 200 or warned
+    assert warned == 10 * detector.every
+
+
+def test_rates_that_have_fallen_to_nothing_say_nothing():
+    """No word moves any more, which is no drift, and no number beyond all others."""
+    words = transformer(min_count=1, schedule="linear", total_tokens=6000)
+    detector = WordDrift(words, every=10)
+    draw = random.Random(1)
+    for _ in range(800):
+        words.learn_one([f"w{draw.randrange(60)}" for _ in range(12)])
+        detector.update()
+    assert math.isfinite(detector._level.get())
+    look = words.model.look(5)
+    words.learn_one(look.words * 3)
+    assert np.isnan(words.model.movement(look)).all()
 
 
 def test_any_detector_of_river_will_do(swapped):
@@ -138,6 +165,28 @@ def test_a_transformer_that_nobody_teaches_is_an_error():
     detector.update(0)
     with pytest.raises(ValueError, match="not a clone"):
         detector.update(0)
+
+
+def test_a_transformer_that_was_replaced_is_an_error():
+    """As one inside the model that is retrained, where nobody teaches it any more."""
+    words = transformer(min_count=1)
+    detector = WordDrift(words, every=5, grace_period=0, detector=drift.DummyDriftDetector(t_0=20))
+    model = drift.DriftRetrainingClassifier(words | linear_model.LogisticRegression(), detector)
+    draw = random.Random(1)
+    with pytest.raises(ValueError, match="in a model that was replaced"):
+        for number in range(2000):
+            text = " ".join(f"w{draw.randrange(60)}" for _ in range(12))
+            model.learn_one(text, number % 2 == 0)
+
+
+def test_batches_may_be_learnt_at_once():
+    """Looks in between find nothing new, and are no error."""
+    words = transformer(min_count=1)
+    detector = WordDrift(words, every=10)
+    for _ in range(3):
+        words.learn_many(pd.Series(["a b c d e f g h i j k l"] * 500))
+        for _ in range(500):
+            detector.update()
 
 
 def by_checkpoint(detector: WordDrift) -> WordDrift:
@@ -177,9 +226,12 @@ def test_the_checks_of_river_that_are_for_detectors_pass(parameters):
 
 @pytest.mark.parametrize(
     "options",
-    [{"words": []}, {"words": "sea"}, {"every": 0}, {"grace_period": -1}],
-)
+    [
+        {"words": []}, {"words": "sea"}, {"words": [3]}, {"words": b"sea"}, {"every": 0},
+        {"every": 2.5}, {"grace_period": -1}, {"transformer": "words"},
+    ],
+)  # fmt: skip
 def test_what_makes_no_sense_is_refused(options):
     """With one line that says so."""
     with pytest.raises(ConfigError):
-        WordDrift(transformer(), **options)
+        WordDrift(**{"transformer": transformer(), **options})

@@ -26,6 +26,9 @@ a model settles: by .1 in 25 looks after the first 30, which a level that is ten
 _WARNING_LOOKS = 10
 """Looks for which a warning stands if nothing follows."""
 
+_IDLE_LOOKS = 100
+"""Looks that may find nothing learnt: a batch that was learnt at once is followed by some."""
+
 
 class WordDrift(base.DriftAndWarningDetector):
     """Says when chosen words, or the text as a whole, are used in another way than before.
@@ -48,9 +51,10 @@ class WordDrift(base.DriftAndWarningDetector):
     Parameters
     ----------
     transformer
-        The one to look at: the very object that is in the pipeline. A clone of a pipeline that
-        contains both would look at a transformer that nobody teaches, and raises an error; make
-        the pipeline anew instead, or copy it deeply.
+        The one to look at: the very object that is in the pipeline, and goes on learning there. It
+        stands before a classifier that is retrained, not in what is replaced. A clone of a pipeline
+        that contains both would look at a transformer that nobody teaches, which is an error in the
+        end; make the pipeline anew instead, or copy it deeply.
     words
         The words, as the transformer's model knows them: lower-cased, if its ``text`` is. None for
         the text as a whole.
@@ -65,8 +69,9 @@ class WordDrift(base.DriftAndWarningDetector):
         What warns; by default the same with half its threshold. A warning stands until drift is
         detected, or for ten looks.
     grace_period
-        Looks, after the first at which anything has moved, that are left out: a model that begins
-        moves in its own way.
+        Looks that are left out of each word, or of the whole, once it has begun to move: a model
+        that begins moves in its own way. So it does with a replay, with ``half_life``, and at rates
+        that fall fast: there look less often, or be patient.
 
     Attributes
     ----------
@@ -77,7 +82,8 @@ class WordDrift(base.DriftAndWarningDetector):
     Raises
     ------
     ConfigError
-        If ``words`` is one str or empty, or ``every`` or ``grace_period`` too small.
+        If ``transformer`` is none, ``words`` no list of words, or ``every`` or ``grace_period`` no
+        whole number or too small.
 
     Examples
     --------
@@ -103,12 +109,16 @@ class WordDrift(base.DriftAndWarningDetector):
         grace_period: int = 30,
     ) -> None:
         super().__init__()
-        if isinstance(words, str) or (words is not None and not len(words)):
+        if not isinstance(transformer, Word2VecTransformer):
+            msg = f"transformer must be a Word2VecTransformer, not {type(transformer).__name__}"
+            raise ConfigError(msg)
+        listed = isinstance(words, list | tuple | set | frozenset) and len(words) > 0
+        if words is not None and not (listed and all(isinstance(word, str) for word in words)):
             msg = f"words must be a list of words, or None for the whole text, not {words!r}"
             raise ConfigError(msg)
         for name, value, least in (("every", every, 1), ("grace_period", grace_period, 0)):
-            if value < least:
-                msg = f"{name} must be at least {least}, not {value}"
+            if not isinstance(value, int) or value < least:
+                msg = f"{name} must be a whole number of at least {least}, not {value!r}"
                 raise ConfigError(msg)
         self.transformer = transformer
         self.words = words
@@ -118,6 +128,8 @@ class WordDrift(base.DriftAndWarningDetector):
         self.grace_period = grace_period
         self.drifted: list[str] = []
         self._updates = 0
+        self._idle = 0
+        self._records = 0
         self._before: tuple[Look, Look | None] | None = None
         self._level = stats.EWMean(fading_factor=_FADING)
         watched = [None] if words is None else list(words)
@@ -139,22 +151,31 @@ class WordDrift(base.DriftAndWarningDetector):
         Raises
         ------
         ValueError
-            If the transformer has learnt nothing by then.
+            If the transformer has learnt nothing so far, or for very long.
         """
         self._drift_detected = False
         self.drifted = []
         self._updates += 1
         if self._updates % self.every == 0:
             self._look()
+            self._warning_detected = not self._drift_detected and any(
+                watch.looks_left > 0 for watch in self._watches.values()
+            )
 
     def _look(self) -> None:
         model = self.transformer.model
-        if not model.records:
-            msg = (
-                "the transformer that is looked at has learnt nothing: "
-                "it must be the very one that is in the pipeline, not a clone of it"
-            )
-            raise ValueError(msg)
+        for watch in self._watches.values():
+            watch.looks_left = max(watch.looks_left - 1, 0)
+        if model.records == self._records:
+            self._idle += 1
+            if not model.records or self._idle >= _IDLE_LOOKS:
+                msg = (
+                    "the transformer that is looked at learns nothing: it must be the very one "
+                    "that is in the pipeline, not a clone of it, nor in a model that was replaced"
+                )
+                raise ValueError(msg)
+            return
+        self._idle, self._records = 0, model.records
         if self._before is not None:
             self._compare(*self._before)
         words = None if self.words is None else model.look(self.words)
@@ -177,9 +198,6 @@ class WordDrift(base.DriftAndWarningDetector):
                 self._drift_detected = True
                 if word is not None:
                     self.drifted.append(word)
-        self._warning_detected = not self._drift_detected and any(
-            watch.warns for watch in self._watches.values()
-        )
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
@@ -196,8 +214,8 @@ class _Watch:
 
     Attributes
     ----------
-    warns
-        Whether a warning stands.
+    looks_left
+        For how many more looks a warning stands.
     """
 
     def __init__(
@@ -206,11 +224,7 @@ class _Watch:
         self._detector = detector
         self._warning = warning
         self._grace = grace_period
-        self._looks_left = 0
-
-    @property
-    def warns(self) -> bool:
-        return self._looks_left > 0
+        self.looks_left = 0
 
     def drifts(self, value: float) -> bool:
         """Take one more value, and return whether it is drift."""
@@ -219,11 +233,10 @@ class _Watch:
             return False
         self._detector.update(value)
         self._warning.update(value)
-        self._looks_left = max(self._looks_left - 1, 0)
         if self._warning.drift_detected:
-            self._looks_left = _WARNING_LOOKS
+            self.looks_left = _WARNING_LOOKS
         if self._detector.drift_detected:
-            self._looks_left = 0
+            self.looks_left = 0
         return bool(self._detector.drift_detected)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from river import base, neighbors
 
+from stream_w2v.errors import ConfigError
+
 _WINDOW = 1000
 """Texts that are remembered."""
 
@@ -25,8 +27,8 @@ class SimilarTexts(base.Estimator):
     it came, though the vectors of its words go on moving: the window should not be so long that
     they move far.
 
-    A text without features, for instance one without a known word, is like no other, and is not
-    remembered.
+    A text without features, for instance one without a known word, or with some that are not finite
+    numbers, is like no other, and is not remembered.
 
     Parameters
     ----------
@@ -38,7 +40,13 @@ class SimilarTexts(base.Estimator):
         A search engine of :mod:`river.neighbors`, used with the distance that it has by default:
         between features of length 1 the Euclidean one goes with the cosine. Without it,
         :class:`river.neighbors.LazySearch` over the last 1,000 texts, which is exact and takes some
-        2 ms; ``SWINN`` is made for windows that are much longer.
+        2 ms; ``SWINN`` is made for windows that are much longer, and its ``warm_up`` has to be more
+        than its ``graph_k``.
+
+    Raises
+    ------
+    ConfigError
+        If ``n_neighbors`` is less than 1, or ``min_similarity`` not from -1 to 1.
 
     Examples
     --------
@@ -57,6 +65,12 @@ class SimilarTexts(base.Estimator):
         min_similarity: float = 0.0,
         engine: neighbors.base.BaseNN | None = None,
     ) -> None:
+        if not isinstance(n_neighbors, int) or n_neighbors < 1:
+            msg = f"n_neighbors must be a whole number of at least 1, not {n_neighbors!r}"
+            raise ConfigError(msg)
+        if not -1 <= min_similarity <= 1:
+            msg = f"min_similarity must be a number from -1 to 1, not {min_similarity!r}"
+            raise ConfigError(msg)
         self.n_neighbors = n_neighbors
         self.min_similarity = min_similarity
         self.engine = neighbors.LazySearch(window_size=_WINDOW) if engine is None else engine
@@ -75,14 +89,15 @@ class SimilarTexts(base.Estimator):
         """Return the most similar of the texts that are remembered, the most similar first.
 
         Each is the name that it was learnt under, with the cosine. Of texts that are equally alike
-        the older one comes first.
+        ``LazySearch`` finds the older one first.
         """
         direction = _direction(x)
         if not direction:
             return []
         # Items and their distances; nothing at all from an empty window of an older river.
         nearest = zip(*self._engine.search((direction, None), self.n_neighbors), strict=True)
-        found = [(name, 1.0 - distance * distance / 2.0) for (_, name), distance in nearest]
+        # Rounded, so that nothing in common is 0.
+        found = [(name, round(1 - distance * distance / 2, 12)) for (_, name), distance in nearest]
         return [(name, cosine) for name, cosine in found if cosine >= self.min_similarity]
 
     @property
@@ -93,9 +108,10 @@ class SimilarTexts(base.Estimator):
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {}
         yield {"n_neighbors": 2, "min_similarity": 0.5}
-        yield {"engine": neighbors.SWINN(maxlen=100, warm_up=10, seed=1)}
+        yield {"engine": neighbors.SWINN(graph_k=5, maxlen=100, warm_up=10, seed=1)}
 
 
 def _direction(x: Mapping[Hashable, float]) -> Direction:
-    length = math.sqrt(sum(value * value for value in x.values()))
-    return {name: value / length for name, value in x.items()} if length > 0 else {}
+    length = math.hypot(*x.values())
+    whole = 0 < length < math.inf
+    return {name: value / length for name, value in x.items()} if whole else {}

@@ -283,7 +283,12 @@ def _texts_of(X: pd.DataFrame | pd.Series, on: Hashable | None) -> Iterator[Reco
         raise TypeError(msg)
     if on is None:
         return map(_joined, X.to_dict(orient="records"))
-    return map(_checked, X[on].tolist() if on in X.columns else [None] * len(X))
+    if on not in X.columns:
+        return map(_checked, [None] * len(X))
+    if not isinstance(X[on], pd.Series):
+        msg = f"the frame has more than one column {on!r}"
+        raise TypeError(msg)
+    return map(_checked, X[on].tolist())
 
 
 def _checked(value: Any) -> Record:
