@@ -1,10 +1,13 @@
 """The labelled streams in examples/data, one text after the other, as river wants them.
 
-python examples/streams.py        # how many texts of which topic they have
+python examples/streams.py                           # how many texts of which topic they have
+python examples/streams.py wikinews > news.jsonl     # one of them, as JSON lines
 """
 
+import json
 import lzma
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -48,6 +51,15 @@ def rows(name: str) -> list[str]:
     return (DATA / name).read_text(encoding="utf-8").splitlines()
 
 
+def main(names: list[str]) -> None:
+    """Print streams, or what is in them."""
+    streams = {"wikinews": wikinews, "wikipedia": wikipedia}
+    for name in names:
+        for x, topic in streams[name]():
+            print(json.dumps({**x, "topic": topic}))
+    for name, stream in streams.items() if not names else ():
+        print(f"{name}:", *Counter(topic for _, topic in stream()).most_common())
+
+
 if __name__ == "__main__":
-    for stream in (wikinews, wikipedia):
-        print(f"{stream.__name__}:", *Counter(topic for _, topic in stream()).most_common())
+    main(sys.argv[1:])
