@@ -1,7 +1,7 @@
 """The labelled streams in examples/data, one text after the other, as river wants them.
 
-python examples/streams.py                         # how many texts of which topic they have
-python examples/streams.py wikinews > news.jsonl   # one of them, as lines of JSON
+python examples/streams.py                           # how many texts of which topic they have
+python examples/streams.py wikinews > news.jsonl     # one of them, as JSON lines
 """
 
 import json
@@ -51,10 +51,15 @@ def rows(name: str) -> list[str]:
     return (DATA / name).read_text(encoding="utf-8").splitlines()
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        for x, topic in {"wikinews": wikinews, "wikipedia": wikipedia}[sys.argv[1]]():
+def main(names: list[str]) -> None:
+    """Print streams, or what is in them."""
+    streams = {"wikinews": wikinews, "wikipedia": wikipedia}
+    for name in names:
+        for x, topic in streams[name]():
             print(json.dumps({**x, "topic": topic}))
-    else:
-        for stream in (wikinews, wikipedia):
-            print(f"{stream.__name__}:", *Counter(topic for _, topic in stream()).most_common())
+    for name, stream in streams.items() if not names else ():
+        print(f"{name}:", *Counter(topic for _, topic in stream()).most_common())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

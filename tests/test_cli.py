@@ -1174,6 +1174,7 @@ def test_every_error_of_the_library_has_an_exit_code() -> None:
     }
     assert {name for name, (_, code) in codes.items() if code == 2} == {
         "ConfigError",
+        "NotInstalledError",
         "SourceNotFoundError",
     }
     assert {message for message, _ in codes.values()} == {"said"}

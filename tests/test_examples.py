@@ -1,21 +1,28 @@
 """The examples, and the README's code, are run as a user would run them."""
 
 import json
+import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stream_w2v.estimators import PipelineCheckpoints
+from stream_w2v.estimators.saved import to_json
+from stream_w2v.storage import TEMPORARY
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["auth", "bill", "mail", "disk", "chat", "video", "proxy", "cron", "index", "cache"]
 CALLS = ["open", "read", "write", "close", "retry", "flush", "scan", "lock", "merge", "drop"]
+IGNORING = ("-W", "ignore::DeprecationWarning", "-W", "ignore::ResourceWarning")
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
@@ -47,10 +54,9 @@ def test_a_text_is_replayed_to_kafka_and_learnt_as_it_comes(broker, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("the cat sat on the mat\nthe dog sat on the rug\n" * 400)
     topic = f"kafka://{broker}/replayed"
-    ignoring = ("-W", "ignore::DeprecationWarning", "-W", "ignore::ResourceWarning")
-    sent = run(*ignoring, "examples/replay_to_kafka.py", str(text), topic, "--rate=1e9", "--once")
+    sent = run(*IGNORING, "examples/replay_to_kafka.py", str(text), topic, "--rate=1e9", "--once")
     assert sent == "800 messages sent\n"
-    seen = run(*ignoring, "examples/live_neighbours.py", topic, "cat", "--no-follow")
+    seen = run(*IGNORING, "examples/live_neighbours.py", topic, "cat", "--no-follow")
     assert re.fullmatch(r" +\d+ messages  cat:( \w+){6}\n", seen.splitlines(keepends=True)[-1])
 
 
@@ -97,6 +103,114 @@ def test_a_log_that_grows_is_reported_on_again(tmp_path):
             example.kill()
 
 
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run an example until the block ends."""
+    command = [sys.executable, *IGNORING, *arguments]
+    # TFIDF keeps words in the order in which it finds them in sets.
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment
+    ) as example:
+        try:
+            yield example
+        finally:
+            example.kill()
+
+
+def lines_until(texts: int, example: subprocess.Popen[str]) -> str:
+    """Return the first line that an example prints after it has learnt so many texts."""
+    for line in example.stdout:
+        if int(line.split()[0]) >= texts:
+            return line
+    pytest.fail("it ended")
+
+
+def test_streams_are_counted_and_written_as_json_lines():
+    """What they print is what the others read."""
+    assert re.fullmatch(
+        r"wikinews: \('politics', 1219\).*\nwikipedia: .*\n", run("examples/streams.py")
+    )
+    lines = run("examples/streams.py", "wikinews").splitlines()
+    assert len(lines) == 3890
+    assert json.loads(lines[0])["topic"] == "science"
+    assert json.loads(lines[0])["text"].startswith("In findings published earlier this month")
+
+
+NEWS = [
+    {"text": f"{words} {number % 7}", "topic": topic}
+    for number in range(300)
+    for words, topic in (("the cup was won", "sports"), ("the law was passed", "politics"))
+]
+ODD = [{"text": "", "topic": ""}, {"text": "half \ud83d", "topic": "sports"}]
+NONE = ["nonsense", "[" * 5000, "[1, 2]", '{"text": 5, "topic": "sports"}', '{"text": "the cup"}']
+
+
+def test_topics_are_learnt_from_a_file_that_grows_until_it_is_stopped(tmp_path):
+    """What is no message is counted and left out; after SIGTERM it goes on where it was."""
+    news, state = tmp_path / "news.jsonl", tmp_path / "state"
+    news.write_text("".join(f"{line}\n" for line in [*map(json.dumps, [*NEWS, *ODD]), *NONE]))
+    unread = "2 no JSON  2 no text  1 no topic"
+    for texts, number in ((602, signal.SIGTERM), (603, signal.SIGINT)):
+        example = ("examples/learn_topics.py", str(news), str(state), "--checkpoint-every", "0.1")
+        with started(*example) as learning:
+            said = rf" {{6}}{texts} texts  accuracy 0\.99\d\d  macro F1 0\.\d{{4}}  {unread}\n"
+            assert re.fullmatch(said, lines_until(texts, learning))
+            learning.send_signal(number)
+            scores = r"accuracy 0\.99\d{10}  macro F1 0\.\d{12}"
+            last = learning.stdout.read()
+            assert re.fullmatch(rf" {{6}}{texts} texts  {scores}  {unread}\n", last)
+            assert learning.wait() == 0
+        with news.open("a") as file:
+            file.write(json.dumps(NEWS[0]) + "\n")
+
+
+def kept_in(directory: Path):
+    """Return the pipeline in the newest checkpoint, its word vectors, and the place."""
+    with PipelineCheckpoints(directory) as checkpoints:
+        pipeline, *_ = checkpoints.load()
+        kept, (model,) = to_json(pipeline, {})
+        return kept, model, checkpoints.positions
+
+
+def test_topics_learnt_from_kafka_are_the_same_however_often_it_is_killed(broker, tmp_path):
+    """Scores, classifier and vectors, to the last bit; killed while it writes, too."""
+    topic, news = f"kafka://{broker}/topics", tmp_path / "news.jsonl"
+    lines = run("examples/streams.py", "wikinews").splitlines(keepends=True)
+    news.write_text("".join(lines[:600]))
+    run(*IGNORING, "examples/replay_to_kafka.py", str(news), topic, "--rate=1e9", "--once")
+
+    def learning(name: str) -> AbstractContextManager[subprocess.Popen[str]]:
+        # Batches of a few records.
+        source = f"{topic}?max_partition_fetch_bytes=2000"
+        options = ("--no-follow", "--checkpoint-every", "0.1")
+        return started("examples/learn_topics.py", source, str(tmp_path / name), *options)
+
+    draw, learnt = random.Random(1), 0
+    with learning("undisturbed") as undisturbed:
+        for kill in range(3):
+            with learning("killed") as victim:
+                learnt = int(lines_until(learnt + 1, victim).split()[0])
+                if kill % 2:
+                    time.sleep(draw.uniform(0, 0.2))
+                while kill % 2 == 0 and not any((tmp_path / "killed").glob(TEMPORARY)):
+                    assert victim.poll() is None
+                victim.kill()
+                assert victim.wait() == -signal.SIGKILL
+        with learning("killed") as last:
+            said = last.stdout.read().splitlines()[-1]
+        assert said == undisturbed.stdout.read().splitlines()[-1]
+    assert learnt < 600
+    assert re.fullmatch(r" {6}600 texts  accuracy 0\.[5-9]\d{11}  macro F1 0\.\d{12}", said)
+    pipelines, models, places = zip(
+        *(kept_in(tmp_path / name) for name in ("killed", "undisturbed")), strict=True
+    )
+    assert pipelines[0] == pipelines[1]
+    assert places[0] == places[1]
+    for name, tensor in models[0].tensors().items():
+        np.testing.assert_array_equal(tensor, models[1].tensors()[name], err_msg=name)
+
+
 def test_news_are_threaded_into_stories_and_clustered():
     """Most texts find one of their own story, and the campaign is in a cluster of politics."""
     said = run("examples/news_stories.py")
@@ -106,64 +220,6 @@ def test_news_are_threaded_into_stories_and_clustered():
     assert len(clusters) == 5
     campaign = [text for text in clusters if "On the campaign trail in the USA" in text]
     assert any("[('politics'," in text for text in campaign)
-
-
-IGNORING = ("-W", "ignore::DeprecationWarning", "-W", "ignore::ResourceWarning")
-
-
-def newest(state: Path) -> str:
-    """Return the name of the newest checkpoint, or nothing."""
-    return max((path.name for path in state.glob("checkpoint-*.safetensors")), default="")
-
-
-def test_a_pipeline_that_is_killed_goes_on_with_the_same_metric(broker, tmp_path):
-    """To the last digit and the last bit, as one that nobody stopped; rubbish is counted once."""
-    text = tmp_path / "news.jsonl"
-    lines = run("examples/streams.py", "wikinews").splitlines(keepends=True)[:2000]
-    lines[700:700] = ["no json\n", "[]\n", '{"text": 5, "topic": "x"}\n', '{"topic": "x"}\n']
-    text.write_text("".join(lines))
-    topic = f"kafka://{broker}/news"
-    run(*IGNORING, "examples/replay_to_kafka.py", str(text), topic, "--rate=1e9", "--once")
-    learn = [*IGNORING, "examples/learn_topics.py", topic]
-    more = ("--no-follow", "--every=0.05")
-    undisturbed = run(*learn, str(tmp_path / "undisturbed"), *more).splitlines()[-1]
-    assert undisturbed.startswith("2,000 learnt, 4 unreadable, accuracy 0.8")
-    state = tmp_path / "killed"
-    draw = random.Random(1)
-    for _ in range(3):
-        before = newest(state)
-        command = [sys.executable, "-W", "error", *learn, str(state), *more]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
-            while newest(state) == before:
-                assert process.poll() is None
-                time.sleep(0.005)
-            time.sleep(draw.uniform(0, 0.3))
-            assert process.poll() is None
-            process.kill()
-    assert run(*learn, str(state), *more).splitlines()[-1] == undisturbed
-    ends = []
-    for name in ("undisturbed", "killed"):
-        with PipelineCheckpoints(tmp_path / name) as checkpoints:
-            pipeline, *_ = checkpoints.load()
-            ends.append((pipeline, checkpoints.positions))
-    (one, positions), (other, others) = ends
-    assert positions == others
-    for line in lines[-200:]:
-        message = json.loads(line)
-        said = one.predict_proba_one(message["text"])
-        assert said == other.predict_proba_one(message["text"])
-        one.learn_one(message["text"], message["topic"])
-        other.learn_one(message["text"], message["topic"])
-    theirs = other["TransformerUnion"]["Word2VecTransformer"].model.tensors()
-    mine = one["TransformerUnion"]["Word2VecTransformer"].model.tensors()
-    for name, tensor in mine.items():
-        np.testing.assert_array_equal(tensor, theirs[name], err_msg=name)
-
-
-def test_streams_are_counted():
-    """As they are described beside the files."""
-    said = run("examples/streams.py")
-    assert said.startswith("wikinews: ('politics', 1219) ('science', 1088)")
 
 
 def test_every_example_is_run():

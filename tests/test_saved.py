@@ -22,7 +22,16 @@ import river
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from river import compose, feature_extraction, linear_model, metrics, neighbors, optim, stats
+from river import (
+    compose,
+    feature_extraction,
+    linear_model,
+    metrics,
+    neighbors,
+    optim,
+    stats,
+    time_series,
+)
 from test_estimators import learnt, messages, same_state
 
 from stream_w2v.errors import ConfigError, FormatError, VersionError
@@ -366,6 +375,14 @@ def test_functions_and_classes_of_the_caller_need_to_be_known():
     assert back([longest.get, longest], known)[0]() == "long"
 
 
+def test_functions_of_other_packages_can_be_known():
+    """Also what is no function to Python, but is called and has a name."""
+    metric = time_series.HorizonAggMetric(metrics.MAE(), agg_func=np.mean)
+    with pytest.raises(ConfigError, match="mean cannot be saved by its name"):
+        to_json(metric, {})
+    assert back(metric, [np.mean]).agg_func is np.mean
+
+
 def test_a_lambda_is_refused_because_others_have_its_name():
     """In a pipeline, and as known; so is what has no name, and two functions of one."""
 
@@ -390,7 +407,7 @@ def test_a_lambda_is_refused_because_others_have_its_name():
         ((one for one in "ab"), "generator cannot be saved: cannot pickle"),
         (iter([1]), "list_iterator is made by a function"),
         (sys, "module cannot be saved"),
-        (np.log, "ufunc"),
+        (np.log, "ufunc cannot be saved: cannot pickle"),
         (np.array([{}]), "ndarray is made by a function"),
         (np.array([(1, 2)], "i4,i4"), "ndarray is made by a function"),
         (np.arange(3).tofile, "the method tofile of ndarray cannot be saved"),

@@ -55,9 +55,23 @@ class PipelineCheckpoints:
     StorageError
         If the directory cannot be made or written to, or another trainer uses it.
 
+    Notes
+    -----
+    What goes on from a checkpoint ends, bit for bit, as what never stopped. But a few of river's
+    classes add up over sets of text, whose order Python makes anew in every process, with a pause
+    or without: then the last digits differ, as of ``MacroF1``, ``KNNClassifier`` and
+    ``HoeffdingAdaptiveTreeClassifier``.
+
+    Refused are what wraps scikit-learn, ``RandomTreesEmbedding``, ``OutputCodeClassifier`` with
+    random codes, and of ``river.sketch`` ``Counter`` and ``Set``: what they hold means nothing in
+    another process, or cannot be written.
+
+    A batch is learnt whole. One of Kafka holds up to a megabyte, which may take a pipeline some
+    seconds; ``?max_partition_fetch_bytes=100000`` behind the topic makes it smaller.
+
     Examples
     --------
-    >>> from river import linear_model, metrics
+    >>> from river import linear_model
     >>> from stream_w2v.connectors import open_source
     >>> from stream_w2v.estimators import PipelineCheckpoints, Word2VecTransformer
     >>> def learn(uri, directory):

@@ -147,7 +147,8 @@ class _Writer:
                 msg = f"the method {thing.__name__} of {type(owner).__name__} cannot be saved"
                 raise ConfigError(msg)
             return {"method": thing.__name__, "of": self._value(owner)}
-        if isinstance(thing, type | types.FunctionType | types.BuiltinFunctionType):
+        named = isinstance(thing, type | types.FunctionType | types.BuiltinFunctionType)
+        if named or any(thing is one for one in self._known.values()):
             return {"name": save_name(thing, self._known)}
         return self._reduced(thing)
 
@@ -158,9 +159,11 @@ class _Writer:
         except Exception as error:
             msg = f"{kind} cannot be saved: {error}"
             raise ConfigError(msg) from error
-        call, arguments, state, items, pairs, *others = (
-            (None,) * 5 if isinstance(reduced, str) else (*reduced, None, None, None)
-        )
+        if isinstance(reduced, str):
+            msg = f"{reduced} cannot be saved by its name: add what calls it to known"
+            raise ConfigError(msg)
+        parts: list[Any] = [*reduced, None, None, None]
+        call, arguments, state, items, pairs, *others = parts
         new = call is copyreg.__newobj__  # type: ignore[attr-defined]
         if new:
             call, *arguments = arguments
