@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -272,9 +273,10 @@ def test_bad_messages_are_counted_and_kept_among_good_ones(cluster, tmp_path):
         grave,
         bootstrap_servers=cluster.address,
         auto_offset_reset="earliest",
-        consumer_timeout_ms=2000,
+        consumer_timeout_ms=20_000,
     )
-    buried = list(consumer)
+    buried = list(islice(consumer, len(BAD)))
+    assert consumer.poll(timeout_ms=500) == {}
     consumer.close()
     assert Counter(message.value for message in buried) == Counter(BAD.keys())
     assert Counter(dict(message.headers)["reason"].decode() for message in buried) == expected
@@ -463,9 +465,10 @@ def test_dead_letters_wait_for_a_broker_and_are_there_once(own_broker, caplog, c
         grave,
         bootstrap_servers=own_broker.address,
         auto_offset_reset="earliest",
-        consumer_timeout_ms=2000,
+        consumer_timeout_ms=20_000,
     )
-    keys = [message.key for message in consumer]
+    keys = [message.key for message in islice(consumer, 4)]
+    assert consumer.poll(timeout_ms=500) == {}
     consumer.close()
     assert keys == [f"kafka://{topic}/0@{offset}".encode() for offset in range(4)]
     cluster.close()

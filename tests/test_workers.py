@@ -323,7 +323,7 @@ def prequential_loss(workers: int, text: list[str]) -> float:
 def test_many_threads_learn_about_as_well_as_one(workers, paragraphs):
     """They take their steps from the same rows, and the sum of eight throws these out of reach."""
     alone = prequential_loss(1, paragraphs)
-    assert prequential_loss(workers, paragraphs) < 1.05 * alone
+    assert prequential_loss(workers, paragraphs) < 1.1 * alone
 
 
 def test_frequent_rows_go_on_learning_when_their_windows_are_full():
