@@ -68,9 +68,10 @@ class Batch:
 
     def records(self) -> Iterator[bytes]:
         """Yield the records one by one, without the line breaks at their ends."""
+        data = memoryview(self.data)
         start = 0
         for end in self.ends.tolist():
-            yield bytes(self.data[start:end]).rstrip(b"\r\n")
+            yield bytes(data[start:end]).rstrip(b"\r\n")
             start = end
 
 

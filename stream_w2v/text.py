@@ -204,15 +204,11 @@ class Text:
 
     def _called(self, batch: Batch) -> Iterator[TokenBlock]:
         assert self._tokenizer is not None
-        data = memoryview(batch.data)
-        start = 0
-        for end in batch.ends.tolist():
-            raw = bytes(data[start:end])
-            start = end
+        for raw in batch.records():
             line = raw.decode("utf-8", "replace")
             # Of the replacement characters, some may have been in the text.
             invalid = line.count("\ufffd") - raw.count(b"\xef\xbf\xbd") if "\ufffd" in line else 0
-            yield token_block([words_record(self._tokenizer(line.rstrip("\r\n")), invalid)])
+            yield token_block([words_record(self._tokenizer(line), invalid)])
 
 
 @dataclass(frozen=True, slots=True)
